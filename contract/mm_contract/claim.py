@@ -29,7 +29,7 @@ class Claim:
     @property
     def key(self) -> str:
         """16 hex characters; the parts are joined with a byte that none of them can hold."""
-        text = "\x1f".join((self.venue, self.environment, self.account, self.symbol))
+        text = f"{self.venue}\x1f{self.environment}\x1f{self.account}\x1f{self.symbol}"
         return hashlib.sha256(text.encode()).hexdigest()[:CLAIM_KEY_LENGTH]
 
     @property

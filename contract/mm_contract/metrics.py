@@ -1,7 +1,7 @@
 """The registry of metrics: names, types, labels and meaning of everything that `/metrics` can show.
 
-The seed's names hold to the letter; labels may be added. `mm_runner.telemetry` and `mm_operator` make their collectors from these entries, the chart's rules and
-dashboards are tested against them, and `docs/reference/metrics.md` is made from them.
+The seed's names hold to the letter; labels may be added. `mm_runner.telemetry` and `mm_operator` make their collectors from these
+entries, the chart's rules and dashboards are tested against them, and `docs/reference/metrics.md` is made from them.
 """
 
 from __future__ import annotations
