@@ -335,12 +335,12 @@ class Node:
 
 WEATHER = st.lists(
     st.tuples(
-        st.floats(0.01, 8.0),  # seconds until the next change
+        st.floats(0.01, 25.0),  # seconds until the next change
         st.sampled_from(["calm", "slow", "lost-request", "lost-answer", "down", "freeze-0", "freeze-1", "restart-0"]),
         st.floats(0.0, 40.0),
     ),
     min_size=1,
-    max_size=25,
+    max_size=12,
 )
 
 
