@@ -12,7 +12,15 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -64,13 +72,7 @@ def restart(meaning: str) -> Any:
 
 def immutable(meaning: str) -> Any:
     """A field that is part of the claim: to change it, delete the resource and create another."""
-    return Field(
-        description=meaning,
-        json_schema_extra={
-            CLASS_KEY: FieldClass.IMMUTABLE.value,
-            CEL_KEY: [{"rule": "self == oldSelf", "message": IMMUTABLE_MESSAGE}],
-        },
-    )
+    return _field(meaning, FieldClass.IMMUTABLE)
 
 
 IMMUTABLE_MESSAGE: Final = "this field cannot be changed; delete the resource and create another one with the new value"
@@ -183,7 +185,7 @@ class _DecimalString:
             return Decimal(value)
         hint = ""
         if isinstance(value, int | float) and not isinstance(value, bool):
-            hint = f" (a number was given; put quotes around it: \"{value}\")"
+            hint = f' (a number was given; put quotes around it: "{value}")'
         raise refusal(self.format.message + hint)
 
 

@@ -55,7 +55,8 @@ class TradingHaltSpec(Block):
         LabelSelector, hot("Labels of the MarketMakers of this namespace that are meant; {} means all of them.")
     ]
     state: Annotated[
-        HaltState, hot("Halted cancels every order and opens none. ReduceOnly only shrinks positions. Neither closes one.")
+        HaltState,
+        hot("Halted cancels every order and opens none. ReduceOnly only shrinks positions. Neither closes one."),
     ] = HaltState.HALTED
     reason: Annotated[str, hot("Why, for the next person who looks."), at_most(512)] = ""
 

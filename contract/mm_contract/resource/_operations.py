@@ -14,7 +14,9 @@ class FailoverSpec(Block):
 
     lease_seconds: Annotated[
         int,
-        restart("Seconds that the claim's Lease lasts; renewed every third of it; no order after two thirds without a renewal."),
+        restart(
+            "Seconds that the claim's Lease lasts; renewed every third of it; no order after two thirds without a renewal."
+        ),
         between(10, 120),
     ] = 15
     dead_man_switch: Annotated[
@@ -46,10 +48,12 @@ class TelemetrySpec(Block):
     """What the engine tells of itself."""
 
     log_level: Annotated[LogLevel, hot("Lines below this level are not written.")] = LogLevel.INFO
-    log_sidecar: Annotated[LogSidecar, restart("Container beside the engine that ships its log to Loki.")] = LogSidecar.NONE
-    loki_url: Annotated[
-        str, restart("Push URL of Loki; required where logSidecar is not none."), HTTP_URL
-    ] = ""
+    log_sidecar: Annotated[LogSidecar, restart("Container beside the engine that ships its log to Loki.")] = (
+        LogSidecar.NONE
+    )
+    loki_url: Annotated[str, restart("Push URL of Loki; required where logSidecar is not none."), HTTP_URL] = ""
     status_interval_seconds: Annotated[
-        int, hot("Seconds between two writes of figures to the status; transitions are written at once."), between(15, 3600)
+        int,
+        hot("Seconds between two writes of figures to the status; transitions are written at once."),
+        between(15, 3600),
     ] = 15

@@ -57,15 +57,23 @@ def load_manifest(text: str) -> MarketMaker:
         SpecError: the text is not YAML, holds no MarketMaker or several, or the one it holds is not valid.
     """
     if len(text) > MAX_MANIFEST_BYTES:
-        raise SpecError([f"the file is larger than {MAX_MANIFEST_BYTES} bytes; change it to one that holds a MarketMaker"])
+        raise SpecError(
+            [f"the file is larger than {MAX_MANIFEST_BYTES} bytes; change it to one that holds a MarketMaker"]
+        )
     try:
-        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]  # noqa: S506 - safe subclass
+        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except (yaml.YAMLError, RecursionError) as error:
         raise SpecError([f"the file is not valid YAML: {_yaml_problem(error)}"]) from None
-    found = [document for document in documents if isinstance(document, dict) and document.get("kind") == MARKET_MAKER_KIND]
+    found = [
+        document for document in documents if isinstance(document, dict) and document.get("kind") == MARKET_MAKER_KIND
+    ]
     if len(found) > 1:
         names = ", ".join(str((document.get("metadata") or {}).get("name", "?")) for document in found)
-        raise SpecError([f"the file holds {len(found)} MarketMakers ({names}), and one engine runs one; put each into a file of its own"])
+        raise SpecError(
+            [
+                f"the file holds {len(found)} MarketMakers ({names}), and one engine runs one; put each into a file of its own"
+            ]
+        )
     if not found:
         kinds = ", ".join(_kind_of(document) for document in documents) or "nothing"
         raise SpecError([f"the file holds no MarketMaker but {kinds}; add a document with kind: {MARKET_MAKER_KIND}"])
@@ -87,13 +95,24 @@ def _expect_kind(obj: Mapping[str, Any], kind: str) -> None:
 def _validated(model: type[Model], obj: Mapping[str, Any]) -> Model:
     # Through JSON: strict mode then reads enums, tuples and decimals from plain values, and nothing else.
     try:
-        text = json.dumps(obj)
+        text = json.dumps(_without_nulls(obj))
     except (TypeError, ValueError, RecursionError) as error:
-        raise SpecError([f"the document holds a value that JSON cannot express ({error}); put quotes around it"]) from None
+        raise SpecError(
+            [f"the document holds a value that JSON cannot express ({error}); put quotes around it"]
+        ) from None
     try:
         return model.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError([line for each in error.errors() for line in _sentences(model, each)]) from None
+
+
+def _without_nulls(value: object) -> object:
+    # The API server reads `field: null` as if the field were not there, and fills in its default.
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nulls(inner) for inner in value]
+    return value
 
 
 def _sentences(model: type[BaseModel], error: ErrorDetails) -> list[str]:
@@ -111,33 +130,29 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _advice(model: type[BaseModel], error: ErrorDetails) -> str:
-    given = _describe(error["input"])
-    context = error.get("ctx", {})
     match error["type"]:
-        case "refusal":
-            return f"is {given}, but {error['msg']}"
         case "missing":
             return "is required and missing; add it"
         case "extra_forbidden":
             return _unknown_field(model, error["loc"])
-        case "greater_than_equal":
-            return f"is {given}, below the least that is allowed; change it to {context['ge']:g} or more"
-        case "less_than_equal":
-            return f"is {given}, above the most that is allowed; change it to {context['le']:g} or less"
-        case "too_long" | "string_too_long":
-            return f"is longer than allowed; change it to at most {context['max_length']} items or characters"
-        case "too_short" | "string_too_short":
-            return f"is shorter than allowed; change it to at least {context['min_length']} items or characters"
-        case "enum":
-            return f"is {given}; change it to one of {context['expected']}"
-        case "finite_number":
-            return f"is {given}, not a finite number; change it to a number within its bounds"
-        case kind if (wanted := _WANTED.get(kind)) is not None:
-            return f"is {given}; change it to {wanted}"
-        case _:
-            return f"is {given}; {error['msg']}; change it accordingly"
+        case kind if kind in _REMEDIES:
+            return _REMEDIES[kind].format(given=_describe(error["input"]), **error.get("ctx", {}))
+        case kind:
+            wanted = _WANTED.get(kind, f"what fits here ({error['msg']})")
+            return f"is {_describe(error['input'])}; change it to {wanted}"
 
 
+_REMEDIES: Final = {
+    "refusal": "is {given}, but {message}",
+    "greater_than_equal": "is {given}, below the least that is allowed; change it to {ge:g} or more",
+    "less_than_equal": "is {given}, above the most that is allowed; change it to {le:g} or less",
+    "too_long": "is longer than allowed; change it to at most {max_length} items",
+    "string_too_long": "is longer than allowed; change it to at most {max_length} characters",
+    "too_short": "is shorter than allowed; change it to at least {min_length} items",
+    "string_too_short": "is shorter than allowed; change it to at least {min_length} characters",
+    "enum": "is {given}; change it to one of {expected}",
+    "finite_number": "is {given}, not a finite number; change it to a number within its bounds",
+}
 _WANTED: Final = {
     "bool_type": "true or false, without quotes",
     "int_type": "a whole number, without quotes",
@@ -156,7 +171,11 @@ def _unknown_field(model: type[BaseModel], location: tuple[int | str, ...]) -> s
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     if close:
         return f"there is no such field; change it to {close[0]} or remove it"
-    return f"there is no such field; remove it (fields here: {', '.join(known)})" if known else "there is no such field; remove it"
+    return (
+        f"there is no such field; remove it (fields here: {', '.join(known)})"
+        if known
+        else "there is no such field; remove it"
+    )
 
 
 def _known_fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -215,7 +234,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = str(key_node.value)
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key} occurs twice; remove one", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key} occurs twice; remove one", problem_mark=key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 

@@ -7,11 +7,11 @@ instead of passed through so that a misspelt field is refused when the resource 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from mm_contract.resource._fields import Block, Format, Quantity, at_most, between, restart
+from mm_contract.resource._fields import CEL_KEY, Block, Format, Quantity, at_most, between, refusal, restart
 from mm_contract.resource._selector import LabelSelector, LabelValue
 
 ENV_NAME: Final = Format(
@@ -30,8 +30,12 @@ OBJECT_NAME: Final = Format(
     max_length=253,
 )
 TopologyKey = Annotated[str, Field(description="Node label whose values are the domains.", min_length=1), at_most(317)]
-LabelKeys = Annotated[tuple[Annotated[str, at_most(317)], ...], Field(description="Label keys taken from the pod itself."), at_most(16)]
-NodeValues = Annotated[tuple[Annotated[str, at_most(63)], ...], Field(description="Values to compare with."), at_most(50)]
+LabelKeys = Annotated[
+    tuple[Annotated[str, at_most(317)], ...], Field(description="Label keys taken from the pod itself."), at_most(16)
+]
+NodeValues = Annotated[
+    tuple[Annotated[str, at_most(63)], ...], Field(description="Values to compare with."), at_most(50)
+]
 
 
 class TolerationOperator(StrEnum):
@@ -75,16 +79,42 @@ class InclusionPolicy(StrEnum):
     IGNORE = "Ignore"
 
 
+_TOLERATION_MESSAGE: Final = (
+    "operator must be Exists where key is empty, and value must be empty where operator is Exists; change one of them"
+)
+
+
 class Toleration(Block):
     """core/v1 Toleration."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            CEL_KEY: [
+                {
+                    "rule": "self.operator == 'Exists' ? self.value == '' : self.key != ''",
+                    "message": _TOLERATION_MESSAGE,
+                    "fieldPath": ".operator",
+                }
+            ]
+        }
+    )
 
     key: Annotated[str, Field(description="Taint key; empty with Exists tolerates every key."), at_most(317)] = ""
     operator: Annotated[TolerationOperator, Field(description="How the taint is compared.")] = TolerationOperator.EQUAL
     value: Annotated[str, Field(description="Taint value, for Equal."), at_most(63)] = ""
     effect: Annotated[TaintEffect, Field(description="Taint effect; empty tolerates every effect.")] = TaintEffect.ANY
     toleration_seconds: Annotated[
-        int | None, Field(description="Seconds that a NoExecute taint is tolerated; absent: for ever."), between(0, 31_536_000)
+        int | None,
+        Field(description="Seconds that a NoExecute taint is tolerated; absent: for ever."),
+        between(0, 31_536_000),
     ] = None
+
+    @model_validator(mode="after")
+    def _operator_fits(self) -> Self:
+        fits = self.value == "" if self.operator is TolerationOperator.EXISTS else self.key != ""
+        if not fits:
+            raise refusal(_TOLERATION_MESSAGE)
+        return self
 
 
 class NodeRequirement(Block):
@@ -134,7 +164,9 @@ class PodAffinityTerm(Block):
     label_selector: Annotated[LabelSelector | None, Field(description="Pods that are meant.")] = None
     topology_key: TopologyKey
     namespaces: Annotated[
-        tuple[Annotated[str, at_most(63)], ...], Field(description="Namespaces of those pods; empty: the pod's own."), at_most(32)
+        tuple[Annotated[str, at_most(63)], ...],
+        Field(description="Namespaces of those pods; empty: the pod's own."),
+        at_most(32),
     ] = ()
     namespace_selector: Annotated[LabelSelector | None, Field(description="Namespaces by label.")] = None
     match_label_keys: LabelKeys = ()
@@ -175,7 +207,9 @@ class TopologySpreadConstraint(Block):
     when_unsatisfiable: Annotated[WhenUnsatisfiable, Field(description="What to do where it cannot be kept.")]
     label_selector: Annotated[LabelSelector | None, Field(description="Pods that are counted.")] = None
     min_domains: Annotated[int | None, Field(description="Domains that must exist at least."), between(1, 1000)] = None
-    node_affinity_policy: Annotated[InclusionPolicy | None, Field(description="Whether node affinity limits the count.")] = None
+    node_affinity_policy: Annotated[
+        InclusionPolicy | None, Field(description="Whether node affinity limits the count.")
+    ] = None
     node_taints_policy: Annotated[InclusionPolicy | None, Field(description="Whether taints limit the count.")] = None
     match_label_keys: LabelKeys = ()
 
@@ -219,7 +253,9 @@ class PodSpec(Block):
     """What a cluster's owner may say of the pod; every change drains the engine and makes a new pod."""
 
     image: Annotated[
-        str, restart("Runner image; empty: the operator's matching one. Others only from the operator's allow-list."), IMAGE
+        str,
+        restart("Runner image; empty: the operator's matching one. Others only from the operator's allow-list."),
+        IMAGE,
     ] = ""
     resources: Annotated[
         ResourcesSpec, restart("Resources of the engine's container; what is given replaces the default whole.")
@@ -228,18 +264,28 @@ class PodSpec(Block):
         default_factory=dict
     )
     tolerations: Annotated[tuple[Toleration, ...], restart("Taints that are tolerated."), at_most(16)] = ()
-    affinity: Annotated[Affinity, restart("Scheduling affinity; the operator adds its own term against a lost node.")] = Affinity()
+    affinity: Annotated[
+        Affinity, restart("Scheduling affinity; the operator adds its own term against a lost node.")
+    ] = Affinity()
     topology_spread_constraints: Annotated[
         tuple[TopologySpreadConstraint, ...], restart("Spread over the cluster."), at_most(8)
     ] = ()
-    priority_class_name: Annotated[str, restart("Priority class of the pod; empty: the cluster's default."), OBJECT_NAME] = ""
+    priority_class_name: Annotated[
+        str, restart("Priority class of the pod; empty: the cluster's default."), OBJECT_NAME
+    ] = ""
     labels: Annotated[
-        dict[str, LabelValue], restart("Further labels of the pod; marketmaker.io/ and app.kubernetes.io/ are reserved."), at_most(32)
+        dict[str, LabelValue],
+        restart("Further labels of the pod; marketmaker.io/ and app.kubernetes.io/ are reserved."),
+        at_most(32),
     ] = Field(default_factory=dict)
     annotations: Annotated[
-        dict[str, Annotated[str, at_most(4096)]], restart("Further annotations of the pod; marketmaker.io/ is reserved."), at_most(32)
+        dict[str, Annotated[str, at_most(4096)]],
+        restart("Further annotations of the pod; marketmaker.io/ is reserved."),
+        at_most(32),
     ] = Field(default_factory=dict)
     env: Annotated[
         tuple[EnvVar, ...], restart("Further environment variables: plain values only, no valueFrom."), at_most(64)
     ] = ()
-    image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], restart("Secrets for pulling the image."), at_most(8)] = ()
+    image_pull_secrets: Annotated[
+        tuple[ImagePullSecret, ...], restart("Secrets for pulling the image."), at_most(8)
+    ] = ()

@@ -6,7 +6,17 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 from mm_contract.resource._choices import HaltPolicy, OnHalt
-from mm_contract.resource._fields import Amount, Block, Format, PositiveAmount, SignedAmount, at_most, between, block, hot
+from mm_contract.resource._fields import (
+    Amount,
+    Block,
+    Format,
+    PositiveAmount,
+    SignedAmount,
+    at_most,
+    between,
+    block,
+    hot,
+)
 
 HALT_ID: Final = Format(
     pattern=r"^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?$",
@@ -33,9 +43,9 @@ class ErrorStormSpec(Block):
 class ShockSpec(Block):
     """A pause when the price jumps."""
 
-    move_bps: Annotated[float, hot("Move of the mid within the window, in basis points, that is a shock."), between(1, 10_000)] = (
-        100
-    )
+    move_bps: Annotated[
+        float, hot("Move of the mid within the window, in basis points, that is a shock."), between(1, 10_000)
+    ] = 100
     window_ms: Annotated[int, hot("Window in milliseconds."), between(50, 600_000)] = 1000
     pause_seconds: Annotated[int, hot("Seconds without opening orders after a shock."), between(1, 86_400)] = 30
 
@@ -61,17 +71,19 @@ class RiskSpec(Block):
     reduce_only_enter: Annotated[
         float, hot("Part of maxPosition from which the engine only reduces; above reduceOnlyExit."), between(0.01, 1.0)
     ] = 0.7
-    reduce_only_exit: Annotated[
-        float, hot("Part of maxPosition below which it opens again."), between(0.0, 1.0)
-    ] = 0.5
+    reduce_only_exit: Annotated[float, hot("Part of maxPosition below which it opens again."), between(0.0, 1.0)] = 0.5
     max_order_notional: Annotated[PositiveAmount, hot("Largest notional of one order in quote units.")] = Decimal(500)
     max_account_notional: Annotated[
         Amount, hot("Soft guard over all engines of the account, in quote units; 0 off.")
     ] = Decimal(0)
     max_daily_volume: Annotated[Amount, hot("Quote units traded per UTC day; 0 off.")] = Decimal(0)
     max_daily_loss: Annotated[PositiveAmount, hot("Loss in quote units since UTC midnight that halts.")] = Decimal(50)
-    stop_loss: Annotated[PositiveAmount, hot("Unrealised loss in quote units that halts; a positive number.")] = Decimal(20)
-    max_drawdown: Annotated[float, hot("Part of the equity high-water mark whose loss halts."), between(0.0001, 1.0)] = 0.10
+    stop_loss: Annotated[PositiveAmount, hot("Unrealised loss in quote units that halts; a positive number.")] = (
+        Decimal(20)
+    )
+    max_drawdown: Annotated[
+        float, hot("Part of the equity high-water mark whose loss halts."), between(0.0001, 1.0)
+    ] = 0.10
     drawdown_bands: Annotated[
         tuple[DrawdownBand, ...], hot("Bands of rising drawdown, each of which reduces the position."), at_most(10)
     ] = ()
@@ -89,7 +101,9 @@ class RiskSpec(Block):
     max_latency_ms: Annotated[
         int, hot("Order round trip in milliseconds above which nothing opens; 0 off."), between(0, 60_000)
     ] = 1000
-    error_storm: Annotated[ErrorStormSpec, block("A pause when the venue answers with too many errors.")] = ErrorStormSpec()
+    error_storm: Annotated[ErrorStormSpec, block("A pause when the venue answers with too many errors.")] = (
+        ErrorStormSpec()
+    )
     shock: Annotated[ShockSpec, block("A pause when the price jumps.")] = ShockSpec()
     stale_after_ms: Annotated[
         int, hot("Age of the book in milliseconds from which quotes are pulled."), between(100, 60_000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from mm_contract.names import GROUP, MAX_NAME_LENGTH
 from mm_contract.resource._choices import HaltPolicy, LogSidecar
@@ -54,7 +54,7 @@ def broken(rules: Iterable[Rule[Subject]], subject: Subject) -> tuple[Rule[Subje
 
 def _exactly_one_strategy(spec: MarketMakerSpec) -> bool:
     strategy = spec.strategy
-    return [strategy.grid, strategy.asmm, strategy.avellaneda_stoikov, strategy.glft].count(None) == 3  # noqa: PLR2004 - of four
+    return [strategy.grid, strategy.asmm, strategy.avellaneda_stoikov, strategy.glft].count(None) == 3
 
 
 def _grid_pins_before_it_grinds(spec: MarketMakerSpec) -> bool:
@@ -73,7 +73,7 @@ def _bands_rise(spec: MarketMakerSpec) -> bool:
 
 def _lease_outlasts_orders(spec: MarketMakerSpec) -> bool:
     # Invariant 4, in milliseconds and times three, so that both sides stay integers:
-    # leaseSeconds × 2/3 + recvWindow + 1 s < leaseSeconds.
+    # leaseSeconds * 2/3 + recvWindow + 1 s < leaseSeconds.
     lease = spec.failover.lease_seconds
     return lease * 2000 + spec.exchange.recv_window_ms * 3 + 3000 < lease * 3000
 
@@ -129,7 +129,7 @@ SPEC_RULES: Final[tuple[Rule[MarketMakerSpec], ...]] = (
         field="risk.targetPosition",
         cel=f"!isQuantity({_TARGET}) || !isQuantity({_MAX_POSITION})"
         f" || (quantity({_TARGET}).compareTo(quantity({_MAX_POSITION})) <= 0"
-        f" && quantity({_TARGET}).add(quantity({_MAX_POSITION})).sign() >= 0)",
+        f" && quantity({_TARGET}).add(quantity({_MAX_POSITION})).compareTo(quantity('0')) >= 0)",
         message="targetPosition must lie within maxPosition on either side; bring it nearer to zero or raise maxPosition",
         holds=lambda spec: abs(spec.risk.target_position) <= spec.risk.max_position,
     ),
@@ -209,7 +209,9 @@ SPEC_RULES: Final[tuple[Rule[MarketMakerSpec], ...]] = (
     Rule(
         path="spec",
         field="pod.labels",
-        cel="!self.pod.labels.exists(key, " + " || ".join(f"key.startsWith('{prefix}')" for prefix in _RESERVED_LABELS) + ")",
+        cel="!self.pod.labels.exists(key, "
+        + " || ".join(f"key.startsWith('{prefix}')" for prefix in _RESERVED_LABELS)
+        + ")",
         message=f"labels that begin with {GROUP}/ or app.kubernetes.io/ belong to the operator; choose another key",
         holds=lambda spec: not any(key.startswith(_RESERVED_LABELS) for key in spec.pod.labels),
     ),
@@ -239,7 +241,7 @@ NAME_RULES: Final[tuple[Rule[str], ...]] = (
     ),
 )
 
-RULES: Final = (*NAME_RULES, *SPEC_RULES)
+RULES: Final[tuple[Rule[Any], ...]] = (*NAME_RULES, *SPEC_RULES)
 """All rules of a MarketMaker that parser and API server share."""
 
 TRANSITION_RULES: Final = tuple(

@@ -41,7 +41,11 @@ class SelectorRequirement(Block):
     model_config = ConfigDict(
         json_schema_extra={
             CEL_KEY: [
-                {"rule": "(self.operator in ['In', 'NotIn']) == (self.values.size() > 0)", "message": _VALUES_MESSAGE, "fieldPath": ".values"}
+                {
+                    "rule": "(self.operator in ['In', 'NotIn']) == (self.values.size() > 0)",
+                    "message": _VALUES_MESSAGE,
+                    "fieldPath": ".values",
+                }
             ]
         }
     )
@@ -49,7 +53,9 @@ class SelectorRequirement(Block):
     key: Annotated[str, Field(description="Label key."), LABEL_KEY]
     operator: Annotated[SelectorOperator, Field(description="How the label is compared.")]
     values: Annotated[
-        tuple[LabelValue, ...], Field(description="For In and NotIn: at least one; for Exists and DoesNotExist: none."), at_most(50)
+        tuple[LabelValue, ...],
+        Field(description="For In and NotIn: at least one; for Exists and DoesNotExist: none."),
+        at_most(50),
     ] = ()
 
     @model_validator(mode="after")

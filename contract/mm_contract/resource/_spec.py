@@ -36,7 +36,9 @@ class MarketMakerSpec(Block):
     ] = DesiredState.RUNNING
     dry_run: Annotated[bool, hot("The whole engine works, but no order leaves it.")] = False
     exchange: Annotated[ExchangeSpec, block("Where the engine trades, as whom, and how hard it leans on the venue.")]
-    quoting: Annotated[QuotingSpec, block("How wide, how deep, how much and how often the engine quotes.")] = QuotingSpec()
+    quoting: Annotated[QuotingSpec, block("How wide, how deep, how much and how often the engine quotes.")] = (
+        QuotingSpec()
+    )
     strategy: Annotated[StrategySpec, block("Exactly one strategy block; an empty one takes its defaults.")]
     risk: Annotated[RiskSpec, block("Limits, and what happens at them.")] = RiskSpec()
     failover: Annotated[FailoverSpec, block("What keeps the engine the only writer of its claim.")] = FailoverSpec()
@@ -46,7 +48,8 @@ class MarketMakerSpec(Block):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
-        failures = broken(SPEC_RULES, self)
+        spec: MarketMakerSpec = self
+        failures = broken(SPEC_RULES, spec)
         if failures:
-            raise PydanticCustomError("rules", "{text}", {"text": "\n".join(rule.sentence for rule in failures), "rules": failures})
+            raise PydanticCustomError("rules", "{text}", {"text": "\n".join(rule.sentence for rule in failures)})
         return self

@@ -24,7 +24,9 @@ CONDITION_TYPE: Final = Format(
     pattern=r"^[A-Za-z]([A-Za-z0-9]{0,62})$", message="must be a CamelCase word such as Ready", max_length=63
 )
 CONDITION_REASON: Final = Format(
-    pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", message="must be a CamelCase word such as RiskHalted", max_length=128
+    pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+    message="must be a CamelCase word such as RiskHalted",
+    max_length=128,
 )
 
 
@@ -43,7 +45,9 @@ class Condition(OpenBlock):
     status: Annotated[ConditionStatus, reported("True, False or Unknown.")]
     reason: Annotated[str, reported("Why, in one CamelCase word."), CONDITION_REASON]
     message: Annotated[str, reported("Why, in a sentence."), at_most(4096)] = ""
-    observed_generation: Annotated[int | None, reported("Generation of the spec that was judged."), between(0, _INT64_MAX)] = None
+    observed_generation: Annotated[
+        int | None, reported("Generation of the spec that was judged."), between(0, _INT64_MAX)
+    ] = None
     last_transition_time: Annotated[datetime, reported("When the verdict last changed.")]
 
 
@@ -52,7 +56,9 @@ class EffectiveStatus(OpenBlock):
 
     state: Annotated[EffectiveState | None, reported("What the engine acts on.")] = None
     ruled_by: Annotated[
-        str | None, reported("spec, TradingHalt/<name>, risk, data, lease, deadman, reconciling, local or dryRun."), RULED_BY
+        str | None,
+        reported("spec, TradingHalt/<name>, risk, data, lease, deadman, reconciling, local or dryRun."),
+        RULED_BY,
     ] = None
 
 
@@ -62,7 +68,9 @@ class RiskStatus(OpenBlock):
     state: Annotated[RiskState | None, reported("normal, reduce_only or halted.")] = None
     reason: Annotated[str | None, reported("Why."), at_most(1024)] = None
     since: Annotated[datetime | None, reported("Since when.")] = None
-    halt_id: Annotated[str | None, reported("What to put into spec.risk.acknowledgedHalt to release the halt."), at_most(36)] = None
+    halt_id: Annotated[
+        str | None, reported("What to put into spec.risk.acknowledgedHalt to release the halt."), at_most(36)
+    ] = None
     latched: Annotated[bool | None, reported("Whether the halt waits for a person.")] = None
 
 
@@ -73,7 +81,9 @@ class ListenKeyStatus(OpenBlock):
     fingerprint: Annotated[str | None, reported("Hash by which two keys can be told apart."), at_most(64)] = None
     last_keepalive_time: Annotated[datetime | None, reported("Last successful keepalive.")] = None
     expires_at: Annotated[datetime | None, reported("When the venue lets it expire without another keepalive.")] = None
-    consecutive_failures: Annotated[int | None, reported("Keepalives that failed in a row."), between(0, _INT64_MAX)] = None
+    consecutive_failures: Annotated[
+        int | None, reported("Keepalives that failed in a row."), between(0, _INT64_MAX)
+    ] = None
 
 
 class MarketDataStatus(OpenBlock):
@@ -90,7 +100,9 @@ class EngineStatus(OpenBlock):
     pod_name: Annotated[str | None, reported("Pod of the engine."), at_most(253)] = None
     node_name: Annotated[str | None, reported("Node of that pod."), at_most(253)] = None
     version: Annotated[str | None, reported("Version of the engine."), at_most(128)] = None
-    epoch: Annotated[int | None, reported("Epoch in the engine's client order ids; never falls."), between(0, _INT64_MAX)] = None
+    epoch: Annotated[
+        int | None, reported("Epoch in the engine's client order ids; never falls."), between(0, _INT64_MAX)
+    ] = None
     attempt: Annotated[int | None, reported("Number of the pod; never falls."), between(0, _INT64_MAX)] = None
     connected: Annotated[bool | None, reported("Whether the operator receives the engine's status stream.")] = None
     started_at: Annotated[datetime | None, reported("When this engine started.")] = None
@@ -99,8 +111,12 @@ class EngineStatus(OpenBlock):
 class MarketMakerStatus(OpenBlock):
     """What the operator knows of the engine."""
 
-    observed_generation: Annotated[int | None, reported("Generation of the spec that the operator saw."), between(0, _INT64_MAX)] = None
-    applied_generation: Annotated[int | None, reported("Generation of the spec that the engine runs."), between(0, _INT64_MAX)] = None
+    observed_generation: Annotated[
+        int | None, reported("Generation of the spec that the operator saw."), between(0, _INT64_MAX)
+    ] = None
+    applied_generation: Annotated[
+        int | None, reported("Generation of the spec that the engine runs."), between(0, _INT64_MAX)
+    ] = None
     phase: Annotated[Phase | None, reported("One word for the whole.")] = None
     effective: Annotated[EffectiveStatus | None, reported("What the engine acts on, and who decided it.")] = None
     risk: Annotated[RiskStatus | None, reported("The engine's own risk machine.")] = None

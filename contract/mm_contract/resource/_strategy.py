@@ -13,11 +13,13 @@ class GridSpec(Block):
     skew_factor: Annotated[float, hot("Lean of the centre at full position, in spreads."), between(0.0, 10.0)] = 0.5
     volatility_factor: Annotated[float, hot("How much short volatility widens the spread."), between(0.0, 100.0)] = 1.0
     pinning_threshold: Annotated[
-        float, hot("Part of maxPosition from which the reducing side pins to the touch; below grindingThreshold."),
+        float,
+        hot("Part of maxPosition from which the reducing side pins to the touch; below grindingThreshold."),
         between(0.0, 1.0),
     ] = 0.45
     grinding_threshold: Annotated[
-        float, hot("Part of maxPosition from which the position is ground down; below risk.reduceOnlyEnter."),
+        float,
+        hot("Part of maxPosition from which the position is ground down; below risk.reduceOnlyEnter."),
         between(0.0, 1.0),
     ] = 0.6
 
@@ -25,7 +27,9 @@ class GridSpec(Block):
 class AsmmSpec(Block):
     """Adaptive spread: skew, volatility, regime and order-flow toxicity."""
 
-    skew_factor: Annotated[float, hot("Lean of the reservation price at full position, in spreads."), between(0.0, 10.0)] = 1.5
+    skew_factor: Annotated[
+        float, hot("Lean of the reservation price at full position, in spreads."), between(0.0, 10.0)
+    ] = 1.5
     volatility_factor: Annotated[float, hot("How much short volatility widens the spread."), between(0.0, 100.0)] = 0.8
     trend_spread_multiplier: Annotated[float, hot("Spread multiplier in a trend."), between(1.0, 20.0)] = 1.5
     high_vol_spread_multiplier: Annotated[float, hot("Spread multiplier in high volatility."), between(1.0, 20.0)] = 2.0
@@ -39,7 +43,9 @@ class AvellanedaStoikovSpec(Block):
     risk_aversion: Annotated[float, hot("Gamma."), between(0.000001, 1000.0)] = 0.1
     horizon_seconds: Annotated[int, hot("Rolling horizon in seconds."), between(1, 86_400)] = 60
     kappa: Annotated[
-        float | None, hot("Decay of the fill rate with distance; null: estimated from trades."), between(0.000001, 1_000_000.0)
+        float | None,
+        hot("Decay of the fill rate with distance; null: estimated from trades."),
+        between(0.000001, 1_000_000.0),
     ] = None
     volatility_half_life_seconds: Annotated[
         int, hot("Half-life of the volatility estimate in seconds."), between(1, 86_400)
@@ -59,7 +65,9 @@ class StrategySpec(Block):
 
     grid: Annotated[GridSpec | None, hot("Levels around a centre that leans against the inventory.")] = None
     asmm: Annotated[AsmmSpec | None, hot("Adaptive spread: skew, volatility, regime, toxicity.")] = None
-    avellaneda_stoikov: Annotated[AvellanedaStoikovSpec | None, hot("Avellaneda-Stoikov with a rolling horizon.")] = None
+    avellaneda_stoikov: Annotated[AvellanedaStoikovSpec | None, hot("Avellaneda-Stoikov with a rolling horizon.")] = (
+        None
+    )
     glft: Annotated[GlftSpec | None, hot("Guéant-Lehalle-Fernandez-Tapia.")] = None
 
     @property
