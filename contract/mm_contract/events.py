@@ -329,6 +329,14 @@ _ENGINE: Final = (
         optional="symbol task",
         level=Level.ERROR,
     ),
+    _event(
+        "rest_error",
+        "action error",
+        "A REST request failed; said once per action and ten seconds.",
+        optional="symbol code count",
+        level=Level.WARNING,
+    ),
+    _event("library_log", "logger message", "A library warned.", optional="symbol error", level=Level.WARNING),
     _event("preflight", "symbol check ok", "One check of the exchange preflight.", optional="detail"),
 )
 
