@@ -4,7 +4,7 @@ Called by `mm-operator crd`, by the tests, and by a developer after a change of 
 
     python -m mm_contract.crd --write
 
-writes `crds/`, the chart's CRD templates and `docs/reference/resource.md`. A test fails while any of them is stale.
+writes `crds/`, the chart's CRD templates, `docs/reference/resource.md` and `examples/full.yaml`. A test fails while any of them is stale.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mm_contract.names import (
     VERSION,
 )
 from mm_contract.resource import RULES, TRANSITION_RULES, MarketMakerSpec, MarketMakerStatus, TradingHaltSpec
+from mm_contract.resource.example import render_full_example
 from mm_contract.resource.reference import render_reference
 from mm_contract.resource.schema import structural_schema
 
@@ -100,7 +101,7 @@ def generated_files() -> dict[str, str]:
     crds = {"marketmaker": market_maker_crd(), "tradinghalt": trading_halt_crd()}
     files = {f"crds/{name}.yaml": _HEADER + to_yaml(crd) for name, crd in crds.items()}
     files |= {f"charts/market-maker/templates/crd-{name}.yaml": to_helm_template(crd) for name, crd in crds.items()}
-    return files | {"docs/reference/resource.md": render_reference()}
+    return files | {"docs/reference/resource.md": render_reference(), "examples/full.yaml": render_full_example()}
 
 
 _HEADER: Final = "# Generated from mm_contract.resource by `python -m mm_contract.crd --write`; do not edit.\n"

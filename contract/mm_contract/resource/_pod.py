@@ -261,7 +261,7 @@ class PodSpec(Block):
         ResourcesSpec, restart("Resources of the engine's container; what is given replaces the default whole.")
     ] = DEFAULT_RESOURCES
     node_selector: Annotated[dict[str, LabelValue], restart("Node labels that must be there."), at_most(32)] = Field(
-        default_factory=dict
+        default={}
     )
     tolerations: Annotated[tuple[Toleration, ...], restart("Taints that are tolerated."), at_most(16)] = ()
     affinity: Annotated[
@@ -277,12 +277,12 @@ class PodSpec(Block):
         dict[str, LabelValue],
         restart("Further labels of the pod; marketmaker.io/ and app.kubernetes.io/ are reserved."),
         at_most(32),
-    ] = Field(default_factory=dict)
+    ] = Field(default={})
     annotations: Annotated[
         dict[str, Annotated[str, at_most(4096)]],
         restart("Further annotations of the pod; marketmaker.io/ is reserved."),
         at_most(32),
-    ] = Field(default_factory=dict)
+    ] = Field(default={})
     env: Annotated[
         tuple[EnvVar, ...], restart("Further environment variables: plain values only, no valueFrom."), at_most(64)
     ] = ()

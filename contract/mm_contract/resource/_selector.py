@@ -83,7 +83,7 @@ class LabelSelector(Block):
 
     match_labels: Annotated[
         dict[str, LabelValue], Field(description="Labels that must be there with these very values."), at_most(32)
-    ] = Field(default_factory=dict)
+    ] = Field(default={})
     match_expressions: Annotated[
         tuple[SelectorRequirement, ...], Field(description="Further requirements."), at_most(32)
     ] = ()

@@ -98,7 +98,7 @@ def _type(field: Schema) -> str:
 
 
 def _default(field: Schema) -> str:
-    if "default" not in field:
+    if "default" not in field or (field["default"] == {} and "properties" in field):
         return ""
     return f"`{json.dumps(field['default'], ensure_ascii=False)}`"
 
