@@ -54,6 +54,10 @@ class Image:
         """Twelve hex digits of the configuration's digest: a name for exactly this content."""
         return _sha256(self.config_blob())[:12]
 
+    def manifest_sha256(self) -> str:
+        """The digest under which a registry or a node lists the image."""
+        return _sha256(_manifest(self))
+
 
 def architecture() -> str:
     """This machine's architecture as image specifications name it."""

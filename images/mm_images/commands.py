@@ -1,0 +1,51 @@
+"""The command lines of `images/`."""
+
+import argparse
+import json
+
+from mm_cluster.commands import guarded
+from mm_cluster.image_archive import Image
+from mm_cluster.lock import exclusive
+from mm_images.build import build_image, content_reference, write_archive
+from mm_images.facts import ImageFacts, facts, selected
+from mm_images.load import load as load_images
+from mm_images.load import target_cluster
+
+
+def _parse(program: str, description: str) -> list[ImageFacts]:
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"any of {', '.join(facts().images)}; default: all")
+    return selected(parser.parse_args().images)
+
+
+def _build_all(chosen: list[ImageFacts]) -> dict[str, Image]:
+    return {image.name: build_image(image) for image in chosen}
+
+
+def build() -> int:
+    """`images/build`: OCI archives; prints their paths as JSON."""
+    text = "Build OCI archives of the images, without a daemon; print {image: archive} as JSON."
+    return guarded(lambda: _build(_parse("images/build", text)))
+
+
+def _build(chosen: list[ImageFacts]) -> None:
+    with exclusive("images"):
+        built = _build_all(chosen)
+        paths = {image.name: str(write_archive(image, built[image.name])) for image in chosen}
+    print(json.dumps(paths))
+
+
+def load() -> int:
+    """`images/load`: build and load into the cluster's nodes; prints the images' references as JSON."""
+    text = "Build the images, load them into every node of the cluster; print {image: reference} as JSON."
+    return guarded(lambda: _load(_parse("images/load", text)))
+
+
+def _load(chosen: list[ImageFacts]) -> None:
+    with exclusive("images"):
+        cluster = target_cluster()
+        built = _build_all(chosen)
+        load_images(list(built.values()), cluster)
+    print(json.dumps({image.name: content_reference(image, built[image.name]) for image in chosen}))
+
+
