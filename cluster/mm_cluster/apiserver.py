@@ -18,8 +18,8 @@ from pathlib import Path
 
 from mm_cluster.failure import Failure
 from mm_cluster.gotools import program
-from mm_cluster.ports import free_ports
 from mm_cluster.places import CLUSTER
+from mm_cluster.ports import free_ports
 from mm_cluster.process import attempt
 from mm_cluster.process_record import end, record, recorded
 from mm_cluster.progress import say

@@ -57,7 +57,7 @@ def controller_manager_arguments() -> list[str]:
     return [
         "kube-controller-manager", "--kubeconfig=kubeconfig", "--leader-elect=false", "--secure-port=0",
         "--service-account-private-key-file=sa.key", "--root-ca-file=certs/apiserver.crt",
-        "--use-service-account-credentials=false",
+        "--use-service-account-credentials=false", "--flex-volume-plugin-dir=flexvolume",
         "--controllers=*,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller",
     ]  # fmt: skip
 

@@ -142,9 +142,9 @@ def engine() -> int:
     text = "The container engine: an existing Docker that runs privileged containers, else a dockerd of our own."
     parser = _parser("cluster/engine", text)
     actions: dict[str, Callable[[], None]] = {
-        "up": lambda: _engine_up(),
-        "down": lambda: _engine_down(),
-        "env": lambda: _engine_env(),
+        "up": _engine_up,
+        "down": _engine_down,
+        "env": _engine_env,
         "status": lambda: print(engines.describe()),
     }
     parser.add_argument("action", choices=sorted(actions), help="env prints the export line for our own dockerd")

@@ -28,12 +28,12 @@ def _libraries_of(root: Path, file: Path) -> set[str]:
 
 
 def _copy_network_programs(root: Path, target: Path) -> None:
-    """iptables (nft variant), nft, conntrack with everything they load.
+    """Iptables (nft variant), nft, conntrack with everything they load.
 
     The xtables plug-ins' libraries count too: without libm, `libxt_statistic.so` fails to load and only Services
     with two or more endpoints break.
     """
-    plugins = sorted(root.glob("usr/lib/*/xtables"))[0]
+    plugins = min(root.glob("usr/lib/*/xtables"))
     files = [root / name for name in _NETWORK_PROGRAMS]
     for file in files:
         shutil.copy(file, target / "usr/sbin" / file.name)

@@ -10,9 +10,7 @@ _IGNORED = {"__pycache__", ".DS_Store"}
 
 def files_below(folder: Path) -> list[Path]:
     """Every file below a folder in a stable order, byte code left out."""
-    return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not _IGNORED.intersection(path.parts)
-    )
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not _IGNORED.intersection(path.parts))
 
 
 def fingerprint(paths: Iterable[Path], *, also: Iterable[str] = ()) -> str:

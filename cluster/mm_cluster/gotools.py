@@ -24,6 +24,8 @@ HYPER_PROGRAMS = ("hyper", "kind", "helm", "pause")
 # Names under which hyper is called on this machine.
 APPLETS = ("kubectl", "etcd", "kube-apiserver", "kube-controller-manager")
 
+_COMPILER_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly", "-gcflags=all=-dwarf=false")
+
 # Above this much memory the compiler's garbage collector is switched off: a tenth less time, up to 6 GiB in use.
 _PLENTY_OF_MEMORY_KIB = 12 << 20
 
@@ -47,7 +49,7 @@ def program(name: str) -> str:
 
 def hyper_key() -> str:
     """Changes when a source, a module version or a flag of the Go build does."""
-    return fingerprint([HYPER_SOURCE, Path(__file__)], also=[pins().kubernetes, pins().helm])
+    return fingerprint([HYPER_SOURCE], also=[_linker_flags(), *_COMPILER_FLAGS])
 
 
 def _linker_flags() -> str:
@@ -78,9 +80,20 @@ def _go_build(name: str, packages: list[str], *, source: Path, linker_flags: str
     go = require_go()
     environment = _build_environment(go)
     with work_folder(f"go-{source.name}") as scratch:
-        flags = ["-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-gcflags=all=-dwarf=false"]
-        argv = [go.program, "build", *flags, "-ldflags", linker_flags, "-o", f"{scratch}/", *packages]
-        run_step(name, argv, env=environment, cwd=source)
+        argv = [
+            go.program,
+            "-C",
+            str(source),
+            "build",
+            "-v",
+            *_COMPILER_FLAGS,
+            "-ldflags",
+            linker_flags,
+            "-o",
+            f"{scratch}/",
+            *packages,
+        ]
+        run_step(name, argv, env=environment)
         for item in built:
             (scratch / item).replace(bin_folder() / item)
 
@@ -100,7 +113,7 @@ def ensure_hyper() -> None:
     stamp = bin_folder() / ".hyper-key"
     if not _is_current(stamp, hyper_key(), HYPER_PROGRAMS):
         _go_build(
-            "go build of Kubernetes, etcd, kind and helm (5 min when cold)",
+            "go build of Kubernetes, etcd, kind, helm",
             [".", "./pause", "helm.sh/helm/v3/cmd/helm", "sigs.k8s.io/kind"],
             source=HYPER_SOURCE,
             linker_flags=_linker_flags(),
@@ -140,12 +153,14 @@ def ensure_tools() -> Path:
 
 
 def kind_base_files() -> Path:
-    """kind's own files for a node image, from its module in the Go module cache (fetched when absent)."""
+    """Kind's own files for a node image, from its module in the Go module cache (fetched when absent)."""
     go = require_go()
-    query = [go.program, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind"]
-    environment = {**go.environment, "GOFLAGS": "", "PWD": str(HYPER_SOURCE)}
-    folder = capture([go.program, "-C", str(HYPER_SOURCE), *query[1:]], env=environment, timeout_seconds=120)
-    if not folder:
-        capture([go.program, "-C", str(HYPER_SOURCE), "mod", "download", "sigs.k8s.io/kind"], timeout_seconds=300)
-        folder = capture([go.program, "-C", str(HYPER_SOURCE), *query[1:]], env=environment)
+
+    def in_module(*arguments: str) -> str:
+        environment = {**go.environment, "GOFLAGS": "-mod=readonly"}
+        return capture([go.program, "-C", str(HYPER_SOURCE), *arguments], env=environment, timeout_seconds=300)
+
+    if not (folder := in_module("list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind")):
+        in_module("mod", "download", "sigs.k8s.io/kind")
+        folder = in_module("list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind")
     return Path(folder) / "images" / "base" / "files"

@@ -46,9 +46,7 @@ class Cluster:
     def nodes(self, *, running_only: bool = False) -> list[str]:
         """Names of the node containers."""
         scope = [] if running_only else ["--all"]
-        listing = self.engine.docker(
-            "ps", *scope, "--filter", f"label={_LABEL}={self.name}", "--format", "{{.Names}}"
-        )
+        listing = self.engine.docker("ps", *scope, "--filter", f"label={_LABEL}={self.name}", "--format", "{{.Names}}")
         return sorted(listing.split())
 
     def kubectl(self, *arguments: str, timeout_seconds: float = 10.0) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The kind node image: kind's published one where a registry is reached, else one built here and cached."""
 
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -25,13 +26,12 @@ Source = Literal["auto", "published", "built"]
 
 _REGISTRY_SECONDS = 10.0
 _PULL_MINUTES = 15.0
-_SYSTEMD_STOP_SIGNAL = "SIGRTMIN+3"
 
 
 def image_key() -> str:
     """Changes when anything does that a built node image is made of."""
-    modules = [Path(module.__file__ or "") for module in (node_tree, control_plane_images)]
-    return fingerprint([CLUSTER / "pins.toml", CLUSTER / "node", Path(__file__), *modules], also=[hyper_key()])
+    recipes = [Path(module.__file__ or "") for module in (node_tree, control_plane_images)]
+    return fingerprint([CLUSTER / "pins.toml", CLUSTER / "node", *recipes], also=[hyper_key()])
 
 
 def built_image_name() -> str:
@@ -99,7 +99,9 @@ def _archive() -> Path:
 
 def _load(engine: Engine) -> None:
     with step("loading the node image"):
-        unpack = spawn(["zstd", "-dcq", "--long=30", str(_archive())], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        unpack_argv = ["zstd", "-dcq", "--long=30", str(_archive())]
+        unpack = spawn(unpack_argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert unpack.stdout is not None  # noqa: S101 - PIPE above
         load = spawn(
             ["docker", "load", "-q"],
             stdin=unpack.stdout,
@@ -159,7 +161,7 @@ def _containerd_in(root: Path) -> Iterator[list[str]]:
     finally:
         daemon.terminate()
         finished(daemon)
-        run_step("removing the preload state", ["rm", "-rf", str(state)])
+        shutil.rmtree(state)
 
 
 def _preload(root: Path, images: list[Image]) -> None:
@@ -186,12 +188,7 @@ def _preload(root: Path, images: list[Image]) -> None:
 def _write_archive(root: Path, scratch: Path) -> None:
     with step("writing the node image"):
         layer = write_layer(scratch / "node.tar", [(root, "")])
-        configuration = {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=docker"],
-            "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
-            "StopSignal": _SYSTEMD_STOP_SIGNAL,
-        }
-        image = Image((built_image_name(),), (layer,), configuration)
+        image = Image((built_image_name(),), (layer,), node_tree.IMAGE_CONFIGURATION)
         with replacing(_archive()) as draft, draft.open("wb") as output:
             # hyper is in the tree twice (as a program and in an image): a long window stores it once
             pack = spawn(

@@ -33,6 +33,12 @@ _FOLDERS = (
 
 _UNITS = ("kubelet", "containerd", "undo-mount-hacks")
 
+IMAGE_CONFIGURATION = {
+    "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=docker"],
+    "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
+    "StopSignal": "SIGRTMIN+3",  # how systemd is asked to power off
+}
+
 # Units that a container has no use for.
 _UNWANTED_UNITS = (
     "lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup.service",
@@ -87,7 +93,7 @@ def _without_table(lines: Iterable[str], prefix: str) -> list[str]:
 
 
 def containerd_configuration(kind_configuration: str) -> str:
-    """kind's containerd configuration, less the fuse-overlayfs plug-in (rootless only).
+    """Kind's containerd configuration, less the fuse-overlayfs plug-in (rootless only).
 
     `restrict_oom_score_adj`: a machine without CAP_SYS_RESOURCE may not lower a pod's score.
     """
@@ -97,7 +103,7 @@ def containerd_configuration(kind_configuration: str) -> str:
 
 
 def _default_pod_spec(root: Path) -> None:
-    """containerd's default OCI spec with kind's hook; no rlimits, which would need CAP_SYS_RESOURCE."""
+    """Containerd's default OCI spec with kind's hook; no rlimits, which would need CAP_SYS_RESOURCE."""
     spec = json.loads(capture(["chroot", str(root), "ctr", "oci", "spec"]))
     hooks = spec.setdefault("hooks", {}).setdefault("createContainer", [])
     hooks.append({"path": "/kind/bin/mount-product-files.sh"})
@@ -107,13 +113,14 @@ def _default_pod_spec(root: Path) -> None:
 
 def _set_up_systemd(root: Path) -> None:
     for pattern in _UNWANTED_UNITS:
-        for unit in root.glob(pattern):
-            unit.unlink()
+        for unwanted in root.glob(pattern):
+            unwanted.unlink()
     with (root / "etc/systemd/journald.conf").open("a") as journald:
         journald.write("ReadKMsg=no\n")
     _link(root / "sbin/init", "/usr/lib/systemd/systemd")
+    wants = root / "etc/systemd/system/multi-user.target.wants"
     for unit in _UNITS:
-        _link(root / f"etc/systemd/system/multi-user.target.wants/{unit}.service", f"/etc/systemd/system/{unit}.service")
+        _link(wants / f"{unit}.service", f"/etc/systemd/system/{unit}.service")
     _link(root / "etc/systemd/system/systemd-binfmt.service", "/dev/null")
 
 

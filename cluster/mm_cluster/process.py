@@ -32,7 +32,6 @@ def spawn(
     stderr: int | IO[bytes],
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that `end_all` will end; a missing program is a `Failure`."""
     try:
@@ -42,7 +41,6 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             env=_environment(env),
-            cwd=cwd,
             start_new_session=True,
         )
     except FileNotFoundError as missing:
@@ -68,13 +66,11 @@ def run_step(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    stdin: IO[bytes] | None = None,
 ) -> None:
     """Run a long program as a named step; its output goes to a log file, whose end is shown on failure."""
     log = cache_subfolder("logs") / f"{name.replace(' ', '-').replace('/', '-')}.log"
     with log.open("wb") as output, step(name, detail=lambda: last_line(log)):
-        child = spawn(argv, stdin=stdin or subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd)
+        child = spawn(argv, stdout=output, stderr=output, env=env)
         code = finished(child)
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])

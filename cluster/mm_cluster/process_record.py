@@ -51,7 +51,7 @@ def recorded(file: Path) -> list[Recorded]:
     if not file.exists():
         return []
     rows = (line.split(maxsplit=2) for line in file.read_text().splitlines())
-    return [Recorded(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3]  # noqa: PLR2004
+    return [Recorded(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3]
 
 
 def end(processes: list[Recorded], *, patience_seconds: float) -> None:

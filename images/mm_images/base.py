@@ -13,6 +13,7 @@ from mm_cluster.places import replacing, work_folder
 from mm_cluster.prerequisites import find_program
 from mm_cluster.process import finished, run_step, spawn
 from mm_cluster.progress import say, step
+
 from mm_images.facts import facts
 from mm_images.layer_store import stored_layer
 
@@ -39,6 +40,7 @@ _UNUSED_PROGRAMS = (
     "chsh", "chage", "expiry", "mount", "umount", "getty", "agetty", "sulogin", "login", "runuser", "bashbug", "x86_64",
     "i386", "linux32", "linux64", "setarch", "pdb3*", "pydoc3*", "py3compile", "py3clean", "py3versions", "pygettext3*",
 )  # fmt: skip
+
 
 def _can_use_debian() -> bool:
     return os.geteuid() == 0 and (find_program("mmdebstrap") is not None or find_program("apt-get") is not None)

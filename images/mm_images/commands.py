@@ -6,6 +6,7 @@ import json
 from mm_cluster.commands import guarded
 from mm_cluster.image_archive import Image
 from mm_cluster.lock import exclusive
+
 from mm_images.build import build_image, content_reference, write_archive
 from mm_images.facts import ImageFacts, facts, selected
 from mm_images.load import load as load_images
@@ -47,5 +48,3 @@ def _load(chosen: list[ImageFacts]) -> None:
         built = _build_all(chosen)
         load_images(list(built.values()), cluster)
     print(json.dumps({image.name: content_reference(image, built[image.name]) for image in chosen}))
-
-

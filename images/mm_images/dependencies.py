@@ -8,6 +8,7 @@ from mm_cluster.fingerprint import fingerprint
 from mm_cluster.image_archive import Layer, owned_by_root, write_layer
 from mm_cluster.places import work_folder
 from mm_cluster.process import run_step
+
 from mm_images.facts import ImageFacts, facts
 from mm_images.layer_store import stored_layer
 from mm_images.python_311 import python_311
@@ -22,7 +23,7 @@ _UNREAD_FOLDERS = {"tests", "bin", "__pycache__"}
 
 def dependencies_layer(image: ImageFacts) -> Layer:
     """The layer for an image's lock file; from the cache where the same lock file was installed before."""
-    key = fingerprint([image.lock, Path(__file__)], also=[facts().home])
+    key = fingerprint([image.lock, Path(__file__)], also=[facts().home, *facts().byte_code_only])
     return stored_layer(f"dependencies-{image.name}", key, lambda path: _install(image, path))
 
 
@@ -41,6 +42,7 @@ def _install(image: ImageFacts, target: Path) -> Layer:
         argv += [word for name in _platforms() for word in ("--platform", name)]
         run_step(f"wheels of the {image.name} image", [*argv, "--requirement", str(image.lock)])
         _leave_out_unread(site)
+        _replace_source_by_byte_code(site)
         compile_byte_code(site, f"{facts().home}/dependencies", purpose=f"byte code of the {image.name} image")
         return write_layer(target, [(site, f"{facts().home}/dependencies")], entry_filter=owned_by_root)
 
@@ -53,13 +55,22 @@ def _leave_out_unread(site: Path) -> None:
             path.unlink()
 
 
+def _replace_source_by_byte_code(site: Path) -> None:
+    """Python loads `x.pyc` beside where `x.py` would be; docstrings go (optimisation level 2)."""
+    folders = [str(site / name) for name in facts().byte_code_only if (site / name).is_dir()]
+    if not folders:
+        return
+    _compile("byte code of generated clients", ["-b", "-o", "2", "-s", str(site), *folders])
+    for source in (path for folder in folders for path in Path(folder).rglob("*.py")):
+        source.unlink()
+
+
 def compile_byte_code(tree: Path, path_in_image: str, *, purpose: str) -> None:
-    """Compile a tree to byte code that Python loads without a look at the source.
+    """Compile a tree to byte code that Python loads without a look at the source."""
+    _compile(purpose, ["-s", str(tree), "-p", path_in_image, str(tree)])
 
-    One process and a fixed hash seed: the same sources give the same bytes.
-    """
-    argv = [python_311(), "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
-    argv += ["-s", str(tree), "-p", path_in_image, str(tree)]
+
+def _compile(purpose: str, arguments: list[str]) -> None:
+    """One process and a fixed hash seed: the same sources give the same bytes."""
+    argv = [python_311(), "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash", *arguments]
     run_step(purpose, argv, env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""})
-
-

@@ -36,6 +36,7 @@ class Facts:
 
     base_packages: tuple[str, ...]
     base_registry_image: str
+    byte_code_only: tuple[str, ...]
     user: int
     home: str
     environment: Mapping[str, str]
@@ -62,6 +63,7 @@ def facts() -> Facts:
     return Facts(
         base_packages=tuple(table["base"]["packages"]),
         base_registry_image=table["base"]["registry_image"],
+        byte_code_only=tuple(table["dependencies"]["byte_code_only"]),
         user=table["runtime"]["user"],
         home=table["runtime"]["home"],
         environment=table["runtime"]["environment"],
