@@ -1,0 +1,274 @@
+"""Balances, positions, settings, histories and listenKeys of an account."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from mm_exchange import views
+from mm_exchange.api.public import rate_limits
+from mm_exchange.errors import VenueError, invalid_parameter, mandatory
+from mm_exchange.rules import BRACKETS
+from mm_exchange.scales import MONEY, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_exchange.accounts import Position
+    from mm_exchange.api.core import Call
+
+_KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def _printed(row: dict[str, int | str]) -> dict[str, Any]:
+    return {name: MONEY.text(value) if isinstance(value, int) else value for name, value in row.items()}
+
+
+def _assets(call: Call) -> list[dict[str, Any]]:
+    return [_printed(row) | {"updateTime": call.account.updated_ms} for row in views.asset_rows(call.venue, call.trading)]
+
+
+def _totals(call: Call) -> dict[str, str]:
+    """Totals over USD wallets; single-asset mode counts them at par."""
+    rows = views.asset_rows(call.venue, call.trading)
+
+    def total(name: str) -> str:
+        return MONEY.text(sum(int(row[name]) for row in rows))
+
+    return {
+        "totalInitialMargin": total("initialMargin"), "totalMaintMargin": total("maintMargin"),
+        "totalWalletBalance": total("walletBalance"), "totalUnrealizedProfit": total("unrealizedProfit"),
+        "totalMarginBalance": total("marginBalance"), "totalPositionInitialMargin": total("positionInitialMargin"),
+        "totalOpenOrderInitialMargin": total("openOrderInitialMargin"),
+        "totalCrossWalletBalance": total("crossWalletBalance"), "totalCrossUnPnl": total("crossUnPnl"),
+        "availableBalance": total("availableBalance"), "maxWithdrawAmount": total("maxWithdrawAmount"),
+    }  # fmt: skip
+
+
+def _occupied(call: Call) -> list[Position]:
+    """Positions that v3 lists: with a quantity or with open orders."""
+    with_orders = {order.symbol for order in call.trading.live.values()}
+    return [
+        position
+        for symbol, position in call.account.positions.items()
+        if position.quantity or symbol in with_orders
+    ]
+
+
+def _every_position(call: Call) -> list[Position]:
+    """Positions that v2 lists: every symbol, flat ones too."""
+    return [call.account.position(listing.rules) for listing in call.venue.listings.values()]
+
+
+def account_v3(call: Call) -> dict[str, Any]:
+    """GET /fapi/v3/account."""
+    positions = [views.account_position(call.venue, call.trading, position) for position in _occupied(call)]
+    return _totals(call) | {"assets": _assets(call), "positions": positions}
+
+
+def account_v2(call: Call) -> dict[str, Any]:
+    """GET /fapi/v2/account."""
+    positions = [views.account_position_v2(call.venue, call.trading, position) for position in _every_position(call)]
+    flags = {
+        "feeTier": 0, "feeBurn": False, "canTrade": True, "canDeposit": True, "canWithdraw": True, "updateTime": 0,
+        "multiAssetsMargin": False, "tradeGroupId": -1,
+    }  # fmt: skip
+    assets = [asset | {"marginAvailable": True} for asset in _assets(call)]
+    return flags | _totals(call) | {"assets": assets, "positions": positions}
+
+
+def balance(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v2/balance and v3."""
+    names = ("asset", "crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount", "updateTime")
+    return [
+        {name: row[name] for name in names}
+        | {"accountAlias": "SgsR", "balance": row["walletBalance"], "marginAvailable": True}
+        for row in _assets(call)
+    ]
+
+
+def position_risk_v3(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v3/positionRisk: only symbols with a position or open orders."""
+    return _position_risk(call, _occupied(call), view=views.position_v3)
+
+
+def position_risk_v2(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v2/positionRisk: flat symbols too."""
+    return _position_risk(call, _every_position(call), view=views.position_v2)
+
+
+def _position_risk(call: Call, positions: list[Position], *, view: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+    symbol = call.params.get("symbol")
+    if symbol is not None:
+        call.venue.listing(symbol)
+    return [
+        view(call.venue, call.trading, position)
+        for position in positions
+        if symbol in (None, position.rules.symbol)
+    ]
+
+
+def leverage(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/leverage."""
+    wanted = call.params.integer("leverage")
+    if wanted is None:
+        raise mandatory("leverage")
+    symbol = call.params.symbol()
+    call.venue.set_leverage(call.trading, symbol, leverage=wanted, now_ns=call.now_ns)
+    return {"leverage": wanted, "maxNotionalValue": views.max_notional(wanted), "symbol": symbol}
+
+
+def margin_type(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/marginType; -4046 when it is that already."""
+    wanted = call.params.need("marginType").upper()
+    if wanted not in ("ISOLATED", "CROSSED"):
+        raise VenueError(-4044, "Invalid margin type.")
+    call.venue.set_margin_type(
+        call.trading, call.params.symbol(), isolated=wanted == "ISOLATED", now_ns=call.now_ns
+    )
+    return {"code": 200, "msg": "success"}
+
+
+def get_dual(_call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/positionSide/dual: this floor knows one-way mode only."""
+    return {"dualSidePosition": False}
+
+
+def set_dual(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/positionSide/dual: -4059 for one-way; hedge mode is refused by name."""
+    if call.params.get("dualSidePosition") is None:
+        raise mandatory("dualSidePosition")
+    if call.params.flag("dualSidePosition"):
+        raise VenueError(-4060, "Hedge mode is not offered by this simulated exchange; use one-way mode.")
+    raise VenueError(-4059, "No need to change position side.")
+
+
+def multi_assets(_call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/multiAssetsMargin: single-asset mode."""
+    return {"multiAssetsMargin": False}
+
+
+def commission_rate(call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/commissionRate."""
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    fees = call.account.fees
+    maker, taker = (plain(Decimal(rate).scaleb(-6)) for rate in (fees.maker, fees.taker))
+    return {"symbol": symbol, "makerCommissionRate": maker, "takerCommissionRate": taker, "rpiCommissionRate": maker}
+
+
+def leverage_bracket(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/leverageBracket of one symbol or all; a list either way."""
+    symbol = call.params.get("symbol")
+    if symbol is not None:
+        call.venue.listing(symbol)
+    brackets = [
+        {"bracket": number, "initialLeverage": row.leverage, "notionalCap": row.cap, "notionalFloor": row.floor,
+         "maintMarginRatio": float(row.ratio), "cum": float(row.cum)}
+        for number, row in enumerate(BRACKETS, start=1)
+    ]  # fmt: skip
+    return [
+        {"symbol": name, "notionalCoef": 1.0, "brackets": brackets}
+        for name in call.venue.listings
+        if symbol in (None, name)
+    ]
+
+
+def account_config(_call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/accountConfig."""
+    return {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": False,
+            "updateTime": 0, "multiAssetsMargin": False, "tradeGroupId": -1}  # fmt: skip
+
+
+def symbol_config(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/symbolConfig of one symbol or all."""
+    symbol = call.params.get("symbol")
+    if symbol is not None:
+        call.venue.listing(symbol)
+    return [
+        {"symbol": position.rules.symbol, "marginType": "ISOLATED" if position.isolated else "CROSSED",
+         "isAutoAddMargin": False, "leverage": position.leverage,
+         "maxNotionalValue": views.max_notional(position.leverage)}
+        for position in _every_position(call)
+        if symbol in (None, position.rules.symbol)
+    ]  # fmt: skip
+
+
+def order_rate_limits(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/rateLimit/order."""
+    return [row for row in rate_limits(call.api.limits) if row["rateLimitType"] == "ORDERS"]
+
+
+def user_trades(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/userTrades: newest `limit`, or from `fromId` on, within times, of one order."""
+    params = call.params
+    symbol = call.venue.listing(params.symbol()).rules.symbol
+    first, order_id = params.integer("fromId"), params.integer("orderId")
+    start, end = params.integer("startTime") or 0, params.integer("endTime")
+    rows = [
+        trade
+        for trade in call.trading.trades
+        if trade.order.symbol == symbol
+        and trade.trade_id >= (first or 0)
+        and order_id in (None, trade.order.order_id)
+        and start <= trade.time_ms
+        and (end is None or trade.time_ms <= end)
+    ]
+    limit = min(params.integer("limit") or 500, 1000)
+    # With a place to start from the venue pages forward; otherwise it shows the latest.
+    forward = first is not None or params.get("startTime") is not None
+    return [views.trade_row(trade) for trade in (rows[:limit] if forward else rows[-limit:])]
+
+
+def income(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/income: commissions and realised PnL."""
+    params = call.params
+    symbol, kind = params.get("symbol"), params.get("incomeType")
+    start, end = params.integer("startTime") or 0, params.integer("endTime")
+    rows = [
+        row
+        for row in call.trading.income
+        if symbol in (None, row.symbol)
+        and kind in (None, row.kind)
+        and start <= row.time_ms
+        and (end is None or row.time_ms <= end)
+    ]
+    limit = min(params.integer("limit") or 100, 1000)
+    forward = params.get("startTime") is not None
+    return [views.income_row(row) for row in (rows[:limit] if forward else rows[-limit:])]
+
+
+def create_listen_key(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/listenKey: the live key of the account, or a new one."""
+    api_key = call.account.api_key
+    fresh = "".join(call.api.rng.choices(_KEY_ALPHABET, k=64))
+    key, made = call.venue.listen_keys.create(api_key, fresh, now_ns=call.now_ns)
+    call.venue.ledger.add("listen-key", call.now_ns, api_key=api_key, status="CREATED" if made else "RETURNED")
+    return {"listenKey": key.key}
+
+
+def keep_listen_key(call: Call) -> dict[str, Any]:
+    """PUT /fapi/v1/listenKey: 60 minutes more; -1125 when there is none, or another is named."""
+    api_key = call.account.api_key
+    named = call.params.get("listenKey")
+    if named is not None and call.venue.listen_keys.account_of(named) != api_key:
+        raise VenueError(-1125, "This listenKey does not exist.")
+    key = call.venue.listen_keys.keep(api_key, now_ns=call.now_ns)
+    call.venue.ledger.add("listen-key", call.now_ns, api_key=api_key, status="KEPT")
+    return {"listenKey": key.key}
+
+
+def delete_listen_key(call: Call) -> dict[str, Any]:
+    """DELETE /fapi/v1/listenKey: ends it for everybody who uses the account."""
+    api_key = call.account.api_key
+    if call.venue.listen_keys.end(api_key) is not None:
+        call.venue.ledger.add("listen-key", call.now_ns, api_key=api_key, status="DELETED")
+    return {}
+
+
+def change_multi_assets(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/multiAssetsMargin: -4171 for what it is already; multi-assets mode is refused by name."""
+    if call.params.get("multiAssetsMargin") is None:
+        raise invalid_parameter("multiAssetsMargin")
+    if call.params.flag("multiAssetsMargin"):
+        raise VenueError(-4172, "Multi-Assets mode is not offered by this simulated exchange; use single-asset mode.")
+    raise VenueError(-4171, "No need to change multi-assets mode.")

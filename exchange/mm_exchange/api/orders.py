@@ -1,0 +1,235 @@
+"""Order entry, amendment, cancellation and queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mm_exchange.api.params import Params
+from mm_exchange.errors import VenueError, invalid_parameter, mandatory, no_such_order
+from mm_exchange.orders import OrderRequest, OrderType, Side, TimeInForce
+from mm_exchange.views import order_ack, order_query, order_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_exchange.api.core import Call
+    from mm_exchange.orders import Order
+    from mm_exchange.venue import Venue
+
+_CONDITIONAL = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+_STP_MODES = {"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"}
+_BATCH_PLACE = 5
+_BATCH_CANCEL = 10
+# A GTD order must outlive the next ten minutes.
+_SHORTEST_GTD_MS = 600_000
+
+
+def parse_order(venue: Venue, params: Params, *, now_ms: int) -> OrderRequest:
+    """A new order from its parameters, past every check that needs no account; raises the venue's refusal."""
+    rules = venue.listing(params.symbol()).rules
+    side = params.choice("side", Side, code=-1117, msg="Invalid side.")
+    if params.need("type").upper() in _CONDITIONAL:
+        raise VenueError(-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
+    kind = params.choice("type", OrderType, code=-1116, msg="Invalid orderType.")
+    if (params.get("positionSide") or "BOTH") != "BOTH":
+        raise VenueError(-4061, "Order's position side does not match user's setting.")
+    if params.flag("closePosition"):
+        raise VenueError(-4136, "Target strategy invalid for orderType,closePosition is not allowed for LIMIT and MARKET.")
+    if params.get("priceMatch") not in (None, "NONE"):
+        raise VenueError(-1130, "priceMatch is not supported by this exchange; send a price.")
+    stp_mode = params.get("selfTradePreventionMode") or "EXPIRE_MAKER"
+    if stp_mode not in _STP_MODES:
+        raise invalid_parameter("selfTradePreventionMode")
+    client_order_id = params.client_id("newClientOrderId") or ""
+    reduce_only = params.flag("reduceOnly")
+    quantity = rules.parse_quantity(params.get("quantity"), market=kind is OrderType.MARKET)
+    if kind is OrderType.MARKET:
+        for name in ("price", "timeInForce"):
+            if params.get(name) is not None:
+                raise VenueError(-1106, f"Parameter '{name}' sent when not required.")
+        return OrderRequest(params.symbol(), side, kind, TimeInForce.GTC, quantity, client_order_id=client_order_id,
+                            reduce_only=reduce_only, stp_mode=stp_mode)  # fmt: skip
+    time_in_force = params.choice("timeInForce", TimeInForce, code=-1115, msg="Invalid timeInForce.")
+    return OrderRequest(
+        params.symbol(), side, kind, time_in_force, quantity, price=rules.parse_price(params.get("price")),
+        client_order_id=client_order_id, reduce_only=reduce_only, stp_mode=stp_mode,
+        good_till_ms=_good_till(params, now_ms) if time_in_force is TimeInForce.GTD else 0,
+    )  # fmt: skip
+
+
+def _good_till(params: Params, now_ms: int) -> int:
+    good_till = params.integer("goodTillDate")
+    if good_till is None:
+        raise mandatory("goodTillDate")
+    if good_till <= now_ms + _SHORTEST_GTD_MS:
+        raise VenueError(-4208, "goodTillDate must be greater than the current time plus 600 seconds.")
+    # The venue keeps whole seconds.
+    return good_till - good_till % 1000
+
+
+def place(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/order."""
+    return _place(call, call.params)
+
+
+def _place(call: Call, params: Params) -> dict[str, Any]:
+    response = (params.get("newOrderRespType") or "ACK").upper()
+    if response not in ("ACK", "RESULT"):
+        raise invalid_parameter("newOrderRespType")
+    request = parse_order(call.venue, params, now_ms=call.now_ms)
+    order = call.venue.place(
+        call.trading, request, now_ns=call.now_ns, address=call.address, request_ms=call.request_ms
+    )
+    return order_result(order) if response == "RESULT" else order_ack(order)
+
+
+def test_place(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/order/test: the same checks of the parameters, no order."""
+    parse_order(call.venue, call.params, now_ms=call.now_ms)
+    return {}
+
+
+def place_batch(call: Call) -> list[dict[str, Any]]:
+    """POST /fapi/v1/batchOrders: at most 5; a refused item is its error in its place."""
+    return [_batch_item(call, item) for item in call.params.items("batchOrders", longest=_BATCH_PLACE)]
+
+
+def _batch_item(call: Call, item: Params) -> dict[str, Any]:
+    try:
+        return _place(call, item)
+    except VenueError as error:
+        call.api.record_refusal(
+            item, error, api_key=call.account.api_key, address=call.address, now_ns=call.now_ns
+        )
+        return {"code": error.code, "msg": error.msg}
+
+
+def amend(call: Call) -> dict[str, Any]:
+    """PUT /fapi/v1/order: price and quantity of a resting LIMIT order."""
+    order = _named(call)
+    if not order.live:
+        raise no_such_order()
+    price = order.rules.parse_price(call.params.get("price"))
+    quantity = order.rules.parse_quantity(call.params.get("quantity"))
+    if (call.params.get("side") or order.request.side) != order.request.side:
+        raise invalid_parameter("side")
+    amended = call.venue.amend(call.trading, order, price=price, quantity=quantity, now_ns=call.now_ns)
+    return order_result(amended) | {"pair": order.symbol}
+
+
+def _ids(params: Params) -> tuple[int | None, str | None]:
+    order_id, client_order_id = params.integer("orderId"), params.get("origClientOrderId")
+    if order_id is None and client_order_id is None:
+        raise VenueError(-1102, "Either 'origClientOrderId' or 'orderId' must be sent.")
+    return order_id, client_order_id
+
+
+def _named(call: Call) -> Order:
+    order_id, client_order_id = _ids(call.params)
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    return call.venue.find(call.trading, symbol, order_id=order_id, client_order_id=client_order_id)
+
+
+def query(call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/order: any order of the account, finished ones too; -2013."""
+    return order_query(_named(call))
+
+
+def open_order(call: Call) -> dict[str, Any]:
+    """GET /fapi/v1/openOrder: a resting order; -2013 when it no longer rests."""
+    order = _named(call)
+    if not order.live:
+        raise no_such_order()
+    return order_query(order)
+
+
+def open_orders(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/openOrders, of one symbol or of all."""
+    symbol = call.params.get("symbol")
+    if symbol is not None:
+        call.venue.listing(symbol)
+    return [order_query(order) for order in call.trading.live.values() if symbol in (None, order.symbol)]
+
+
+def open_orders_weight(params: Params) -> int:
+    """1 for a symbol, 40 for all."""
+    return 1 if params.get("symbol") else 40
+
+
+def all_orders(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/allOrders: newest `limit`, or from `orderId` on, within `startTime` and `endTime`."""
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    chosen: Callable[[Order], bool] = _within(call.params)
+    rows = [order for order in call.trading.orders.values() if order.symbol == symbol and chosen(order)]
+    limit = min(call.params.integer("limit") or 500, 1000)
+    from_start = call.params.integer("orderId") is not None
+    return [order_query(order) for order in (rows[:limit] if from_start else rows[-limit:])]
+
+
+def _within(params: Params) -> Callable[[Order], bool]:
+    first = params.integer("orderId") or 0
+    start, end = params.integer("startTime") or 0, params.integer("endTime")
+
+    def chosen(order: Order) -> bool:
+        return order.order_id >= first and start <= order.created_ms and (end is None or order.created_ms <= end)
+
+    return chosen
+
+
+def cancel(call: Call) -> dict[str, Any]:
+    """DELETE /fapi/v1/order; -2011 when it does not rest."""
+    order_id, client_order_id = _ids(call.params)
+    return _cancel(call, order_id=order_id, client_order_id=client_order_id, by="client")
+
+
+def _cancel(call: Call, *, order_id: int | None, client_order_id: str | None, by: str) -> dict[str, Any]:
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    try:
+        order = call.venue.cancel(
+            call.trading, symbol, order_id=order_id, client_order_id=client_order_id, now_ns=call.now_ns, by=by
+        )
+    except VenueError as error:
+        call.venue.ledger.add(
+            "cancel-reject", call.now_ns, symbol=symbol, api_key=call.account.api_key, order_id=order_id,
+            client_order_id=client_order_id, code=error.code, msg=error.msg, address=call.address,
+        )  # fmt: skip
+        raise
+    return order_result(order)
+
+
+def cancel_batch(call: Call) -> list[dict[str, Any]]:
+    """DELETE /fapi/v1/batchOrders: at most 10 by either id list; a refused item is its error in its place."""
+    numbers = call.params.texts("orderIdList", longest=_BATCH_CANCEL)
+    names = call.params.texts("origClientOrderIdList", longest=_BATCH_CANCEL)
+    if (numbers is None) == (names is None):
+        raise VenueError(-1102, "Either 'orderIdList' or 'origClientOrderIdList' must be sent, and not both.")
+    wanted: list[tuple[int | None, str | None]] = [(None, name) for name in names or ()]
+    for number in numbers or ():
+        if not number.isdecimal():
+            raise invalid_parameter("orderIdList")
+        wanted.append((int(number), None))
+    return [_cancel_item(call, order_id, name=name) for order_id, name in wanted]
+
+
+def _cancel_item(call: Call, order_id: int | None, *, name: str | None) -> dict[str, Any]:
+    try:
+        return _cancel(call, order_id=order_id, client_order_id=name, by="batch")
+    except VenueError as error:
+        return {"code": error.code, "msg": error.msg}
+
+
+def cancel_all(call: Call) -> dict[str, Any]:
+    """DELETE /fapi/v1/allOpenOrders: everything of the symbol on the account."""
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    call.venue.cancel_all(call.trading, symbol, by="cancel-all", now_ns=call.now_ns)
+    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def countdown(call: Call) -> dict[str, Any]:
+    """POST /fapi/v1/countdownCancelAll: the dead-man switch of a symbol; 0 disarms."""
+    countdown_ms = call.params.integer("countdownTime")
+    if countdown_ms is None:
+        raise mandatory("countdownTime")
+    symbol = call.venue.listing(call.params.symbol()).rules.symbol
+    call.venue.set_countdown(call.trading, symbol, countdown_ms=countdown_ms, now_ns=call.now_ns)
+    return {"symbol": symbol, "countdownTime": str(countdown_ms)}

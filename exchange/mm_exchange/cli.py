@@ -1,0 +1,211 @@
+"""`mm-exchange`: serve the simulated exchange, and order faults from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import urllib.error
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mm_exchange.faults import NOT_YET, TARGETS
+from mm_exchange.server.app import ServeOptions, serve
+from mm_exchange.server.exchange import Quirks
+
+_DEFAULT_TAPES = Path("../shared/data")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("market-maker-operator"), prog_name="mm-exchange")
+def main() -> None:
+    """A simulated Binance USD-M futures exchange to point a bot at."""
+
+
+@main.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65533),
+              help="REST port; sockets are on the next one, admin on the one after. 0: three free ports.")
+@click.option("--tape", "tapes", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Recorded tape to replay; may be repeated (same symbols: one after another).")
+@click.option("--synthetic", multiple=True, metavar="SYMBOL", help="Symbol with synthetic flow; may be repeated.")
+@click.option("--flow", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="JSON file with parameters of the synthetic flow, by symbol.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of synthetic flow and faults.")
+@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 1000),
+              help="Speed of the market against the wall clock.")
+@click.option("--loop", is_flag=True, help="Play tapes for ever; ids are re-based and clients must resync at the wrap.")
+@click.option("--accounts", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help='JSON list of {"apiKey","apiSecret","balances"} to open at the start.')
+@click.option("--old-paths", default="live", show_default=True, type=click.Choice(["live", "dead"]),
+              help="Unrouted stream URLs deliver, or subscribe and stay silent as in production.")
+@click.option("--user-events", default="required", show_default=True, type=click.Choice(["required", "optional"]),
+              help="Does a user stream without events= stay silent (production) or deliver everything?")
+@click.option("--key-in-path", is_flag=True, help="Accept a listenKey as a path segment, as the testnet does.")
+@click.option("--log-level", default="warning", show_default=True,
+              type=click.Choice(["debug", "info", "warning", "error"]), help="Log level on stderr.")  # fmt: skip
+def serve_command(  # noqa: PLR0913 - one parameter per option is how click works
+    *,
+    host: str,
+    port: int,
+    tapes: tuple[Path, ...],
+    synthetic: tuple[str, ...],
+    flow: Path | None,
+    seed: int,
+    speed: float,
+    loop: bool,
+    accounts: Path | None,
+    old_paths: str,
+    user_events: str,
+    key_in_path: bool,
+    log_level: str,
+) -> None:
+    """Serve REST, WebSockets and admin; prints one JSON line when ready.
+
+    Without --tape and --synthetic, the tape that MM_TAPE names is looped, else those in ../shared/data, else
+    ETHUSDT trades synthetically.
+    """
+    logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # Handshakes that a client breaks off are its own affair.
+    logging.getLogger("websockets").setLevel(max(logging.ERROR, logging.getLevelName(log_level.upper())))
+    if not tapes and not synthetic:
+        tapes, synthetic, loop = _default_source(loop=loop)
+    quirks = Quirks(
+        old_paths_live=old_paths == "live", events_required=user_events == "required", key_in_path=key_in_path
+    )
+    options = ServeOptions(
+        host=host, port=port, tapes=tapes, synthetic=tuple(dict.fromkeys(synthetic)), flow=flow, seed=seed,
+        speed=speed, loop=loop, accounts=accounts, quirks=quirks,
+    )  # fmt: skip
+    try:
+        _run(options)
+    except* (ValueError, OSError) as group:
+        raise click.ClickException("; ".join(str(error) for error in _leaves(group))) from group
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+def _default_source(*, loop: bool) -> tuple[tuple[Path, ...], tuple[str, ...], bool]:
+    named = os.environ.get("MM_TAPE")
+    if named:
+        if not Path(named).is_file():
+            raise click.ClickException(f"MM_TAPE names {named}, which is not there; unset it or name a tape")
+        return (Path(named),), (), True
+    found = tuple(sorted(_DEFAULT_TAPES.glob("*.gz"))) if _DEFAULT_TAPES.is_dir() else ()
+    return (found, (), True) if found else ((), ("ETHUSDT",), loop)
+
+
+def _run(options: ServeOptions) -> None:
+    def announce(line: dict[str, str]) -> None:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - optional: plain asyncio serves as well
+    except ImportError:
+        asyncio.run(serve(options, announce))
+        return
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(options, announce))
+
+
+@main.group("fault")
+@click.option("--admin", envvar="MM_EXCHANGE_ADMIN", default="http://127.0.0.1:8083", show_default=True,
+              help="Base URL of the admin port.")  # fmt: skip
+@click.pass_context
+def fault_group(context: click.Context, admin: str) -> None:
+    """Order, list and remove faults of a running exchange."""
+    if not admin.startswith(("http://", "https://")):
+        raise click.BadParameter("must be an http URL, such as http://127.0.0.1:8083", param_hint="--admin")
+    context.obj = admin.rstrip("/")
+
+
+@fault_group.command("add")
+@click.argument("kind", type=click.Choice(sorted({*TARGETS, *NOT_YET})))
+@click.argument("target", type=click.Choice(["rest", "market-stream", "user-stream", "ws-api"]))
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--probability", type=click.FloatRange(0, 1), help="Chance of each strike.")
+@click.option("--count", type=click.IntRange(1), help="At most this many strikes.")
+@click.option("--after-seconds", type=click.FloatRange(0), help="Begin after this time.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after this time.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind, such as status=503.")
+@click.pass_obj
+def add_fault(  # noqa: PLR0913 - one parameter per option is how click works
+    admin: str,
+    kind: str,
+    target: str,
+    *,
+    symbol: str | None,
+    probability: float | None,
+    count: int | None,
+    after_seconds: float | None,
+    seconds: float | None,
+    params: tuple[str, ...],
+) -> None:
+    """Let KIND happen to TARGET, such as: mm-exchange fault add http-status rest --param status=503 --count 3."""
+    optional = {"symbol": symbol, "probability": probability, "count": count, "afterSeconds": after_seconds,
+                "seconds": seconds, "params": _params(params)}  # fmt: skip
+    body = {"kind": kind, "target": target} | {name: value for name, value in optional.items() if value is not None}
+    click.echo(_admin(admin, "POST", "/admin/faults", body=body))
+
+
+def _params(pairs: tuple[str, ...]) -> dict[str, Any] | None:
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} must be NAME=VALUE", param_hint="--param")
+        params[name] = int(value) if value.removeprefix("-").isdecimal() else value
+    return params or None
+
+
+@fault_group.command("list")
+@click.pass_obj
+def list_faults(admin: str) -> None:
+    """List faults and how often they struck."""
+    click.echo(_admin(admin, "GET", "/admin/faults"))
+
+
+@fault_group.command("clear")
+@click.option("--id", "fault_id", type=int, help="Only this one.")
+@click.pass_obj
+def clear_faults(admin: str, fault_id: int | None) -> None:
+    """Remove faults."""
+    click.echo(_admin(admin, "DELETE", "/admin/faults" + (f"?id={fault_id}" if fault_id is not None else "")))
+
+
+def _admin(admin: str, method: str, path: str, *, body: dict[str, Any] | None = None) -> str:
+    request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+        admin + path, method=method, data=None if body is None else json.dumps(body).encode()
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the scheme was checked
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            raise click.ClickException(_sentence(error.read())) from error
+    except OSError as error:
+        raise click.ClickException(f"no exchange answers at {admin}: {error}; is `mm-exchange serve` running?") from error
+
+
+def _sentence(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The exchange on sockets: REST, WebSockets and the admin API around the sans-I/O core."""

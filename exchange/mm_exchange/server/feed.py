@@ -1,0 +1,94 @@
+"""Feeds: tasks that play a tape or run synthetic flow into the exchange at the wall clock's pace.
+
+A feed never starves the loop: after a few milliseconds of work it yields, and a feed that fell behind catches up
+in such slices. Event times are placed on the serving clock, so data ages are true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from mm_exchange.flow.tape import TapePlayer
+from mm_exchange.market import DepthUpdate, Snapshot, Touch
+
+if TYPE_CHECKING:
+    from mm_exchange.flow.synthetic import SyntheticFlow
+    from mm_exchange.flow.tape import Scan
+    from mm_exchange.server.exchange import Exchange
+
+_LOG = logging.getLogger(__name__)
+_SLICE_S = 0.004
+# Due this soon counts as due now: below it, sleeping costs more than it gains.
+_RESOLUTION_S = 0.001
+TICK_S = 0.01
+
+
+async def play_tape(exchange: Exchange, scans: list[Scan], *, speed: float, loop: bool, ready: asyncio.Event) -> None:
+    """Play tapes of the same symbols one after another, for ever with `loop`. Sets `ready` after the first book."""
+    players = [TapePlayer(scanned, speed=speed) for scanned in scans]
+    while True:
+        for player in players:
+            await _pass(exchange, player, ready=ready)
+            ready.set()
+        if not loop:
+            _LOG.info("the tape has ended; its book stands still from here on")
+            return
+
+
+async def _pass(exchange: Exchange, player: TapePlayer, *, ready: asyncio.Event) -> None:
+    start = time.perf_counter()
+    resumed = start
+    derive_touch = not player.scan.has_touch
+    for timed in player.play(exchange.now_ns() / 1e6):
+        due = start + timed.due_ns / 1e9 / player.speed
+        now = time.perf_counter()
+        if due - now > _RESOLUTION_S:
+            await asyncio.sleep(due - now)
+            resumed = time.perf_counter()
+        elif now - resumed > _SLICE_S:
+            await asyncio.sleep(0)
+            resumed = time.perf_counter()
+        # Events are due to the millisecond; a time ahead of the serving clock would be a lie.
+        event = timed.event
+        now_ms = exchange.now_ms()
+        if event.event_ms > now_ms:
+            event = dataclasses.replace(event, event_ms=now_ms)
+        exchange.on_market(event)
+        if derive_touch and isinstance(event, DepthUpdate):
+            _derive_touch(exchange, event)
+        if isinstance(event, Snapshot):
+            ready.set()
+
+
+def _derive_touch(exchange: Exchange, event: DepthUpdate) -> None:
+    """Where a tape has no bookTicker, the book's own best prices stand in for it, when they change."""
+    market = exchange.venue.listings[event.symbol].market
+    bid, ask = market.book.best_bid(), market.book.best_ask()
+    if bid is None or ask is None:
+        return
+    old = market.touch
+    if old is None or (old.bid, old.bid_quantity, old.ask, old.ask_quantity) != (*bid, *ask):
+        exchange.on_market(Touch(event.symbol, event.event_ms, event.transaction_ms, event.last_id, *bid, *ask))
+
+
+async def run_synthetic(exchange: Exchange, flow: SyntheticFlow, *, speed: float) -> None:
+    """Step a synthetic market at its interval."""
+    interval = flow.parameters.interval_ms / 1000 / speed
+    due = time.perf_counter() + interval
+    while True:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        # Steps that were missed are left out: a synthetic market owes nobody its past.
+        due = max(due + interval, time.perf_counter())
+        for event in flow.step(exchange.now_ms()):
+            exchange.on_market(event)
+
+
+async def run_clock(exchange: Exchange) -> None:
+    """Run everything that happens by time; the venue checks its countdowns about every 10 ms."""
+    while True:
+        await asyncio.sleep(TICK_S)
+        exchange.tick()
