@@ -54,7 +54,12 @@ def test_keys_are_read_without_the_white_space_around_them(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("key", "secret", "says"),
-    [(None, "s", "apiKey is missing"), ("k", "", "apiSecret is empty"), ("k e y", "s", "several words"), ("k", "ß", "plain text")],
+    [
+        (None, "s", "apiKey is missing"),
+        ("k", "", "apiSecret is empty"),
+        ("k e y", "s", "several words"),
+        ("k", "ß", "plain text"),
+    ],
 )
 def test_unusable_keys_are_named_and_never_shown(tmp_path: Path, key: str | None, secret: str, says: str) -> None:
     if key is not None:
@@ -79,9 +84,7 @@ async def test_a_symlink_swap_is_taken_over_and_a_gap_in_it_keeps_the_old_key(tm
     rotated: asyncio.Queue[Credentials] = asyncio.Queue()
     failed: asyncio.Queue[str] = asyncio.Queue()
     known = read_credentials(mount)
-    task = asyncio.create_task(
-        watch_credentials(mount, known, rotated=rotated.put_nowait, failed=failed.put_nowait)
-    )
+    task = asyncio.create_task(watch_credentials(mount, known, rotated=rotated.put_nowait, failed=failed.put_nowait))
     mount.unlink()
     assert "is missing" in await asyncio.wait_for(failed.get(), 3)
     mount.symlink_to("v2")
