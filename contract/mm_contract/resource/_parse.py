@@ -95,7 +95,7 @@ def _expect_kind(obj: Mapping[str, Any], kind: str) -> None:
 def _validated(model: type[Model], obj: Mapping[str, Any]) -> Model:
     # Through JSON: strict mode then reads enums, tuples and decimals from plain values, and nothing else.
     try:
-        text = json.dumps(_without_nulls(obj))
+        text = json.dumps(_without_nulls(obj, model))
     except (TypeError, ValueError, RecursionError) as error:
         raise SpecError(
             [f"the document holds a value that JSON cannot express ({error}); put quotes around it"]
@@ -106,13 +106,21 @@ def _validated(model: type[Model], obj: Mapping[str, Any]) -> Model:
         raise SpecError([line for each in error.errors() for line in _sentences(model, each)]) from None
 
 
-def _without_nulls(value: object) -> object:
-    # The API server reads `field: null` as if the field were not there, and fills in its default.
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+def _without_nulls(value: object, model: type[BaseModel] | None) -> object:
+    # The API server reads `field: null` as if the field were not there and fills in its default, but a null does not excuse a
+    # field that does not exist.
     if isinstance(value, list | tuple):
-        return [_without_nulls(inner) for inner in value]
-    return value
+        return [_without_nulls(inner, model) for inner in value]
+    if not isinstance(value, Mapping):
+        return value
+    if model is None:
+        return {key: inner for key, inner in value.items() if inner is not None}
+    inside = {field.alias: _model_in(field.annotation) for field in model.model_fields.values()}
+    return {
+        key: _without_nulls(inner, inside.get(key))
+        for key, inner in value.items()
+        if inner is not None or key not in inside
+    }
 
 
 def _sentences(model: type[BaseModel], error: ErrorDetails) -> list[str]:

@@ -58,6 +58,11 @@ def _structural(schema: Schema, definitions: Schema) -> Schema:
         flat["description"] = f"{flat['description']} [{field_class}]"
     if field_class == FieldClass.IMMUTABLE:
         flat[CEL_KEY] = [*flat.get(CEL_KEY, []), {"rule": "self == oldSelf", "message": IMMUTABLE_MESSAGE}]
+    low = flat.get("minimum")
+    if isinstance(low, float) and not low.is_integer():
+        # The API server compares a number written without a point (0) with the truncated bound (0.01 becomes 0); CEL does not.
+        message = f"must be {low:g} or more; raise it"
+        flat[CEL_KEY] = [*flat.get(CEL_KEY, []), {"rule": f"self >= {low!r}", "message": message}]
     if flat.get("type") == "integer":
         flat["format"] = "int64"
     if "items" in flat:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mm_contract.resource import SpecError, load_manifest
 
 pytestmark = pytest.mark.apiserver
@@ -97,7 +98,9 @@ HALT: Json = {
 )
 def test_a_bad_trading_halt_is_refused(apiserver, namespace, change, phrase):
     document = merged(HALT, change)
-    done = apiserver.kubectl("apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(document), ok=False)
+    done = apiserver.kubectl(
+        "apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(document), ok=False
+    )
     assert done.returncode != 0
     assert phrase in done.stderr
 
@@ -166,4 +169,6 @@ class TestStatusCounters:
             "no engine": {"engine": None},
             "no status": None,
         }[status]
-        assert f"status.engine.{counter} never falls" in self.patch_status(apiserver, namespace, counted, copy.copy(shrunk))
+        assert f"status.engine.{counter} never falls" in self.patch_status(
+            apiserver, namespace, counted, copy.copy(shrunk)
+        )
