@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import re
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from mm_exchange.market import DepthUpdate, Snapshot, Touch, Trade
 from mm_exchange.rules import SymbolRules, infer_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mm_exchange.book import Level
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 # The lines that rules, clock skew and the first snapshot are looked for in.
 _SCAN_LINES = 5_000
+_ENOUGH_NUMBERS = 20_000
 # Gap between the last id of one pass and the first of the next: clients must see a break, never a continuation.
 _WRAP_GAP = 1_000
+# Diffs that a late snapshot may have to be merged with.
+_RECENT_DIFFS = 500
 _PARTIAL_DEPTH = re.compile(r"@depth\d+(@|$)")
 
 
@@ -98,7 +102,7 @@ class Scan:
 
     `skew_ms` is how far the venue's event times run ahead of the recorder's clock at most; `has_touch` and
     `has_trades` are False where bookTicker or trade frames are missing (then the touch is derived from the book,
-    trades from aggTrade).
+    trades from aggTrade). `preroll_lines` is how many lines it takes until every symbol had its first snapshot.
     """
 
     path: Path
@@ -107,6 +111,7 @@ class Scan:
     first_ns: int
     has_touch: bool
     has_trades: bool
+    preroll_lines: int
 
 
 def scan(path: Path) -> Scan:
@@ -115,33 +120,40 @@ def scan(path: Path) -> Scan:
     Raises:
         ValueError: the file holds no market frame.
     """
-    prices: dict[str, list[str]] = {}
-    quantities: dict[str, list[str]] = {}
-    skew, first_ns, kinds = float("-inf"), 0, set()
-    snapshots: list[_Line] = []
-    for record in islice(read(path), _SCAN_LINES):
+    seen: dict[str, tuple[set[str], set[str]]] = {}
+    kinds: set[str] = set()
+    snapshots: list[tuple[int, _Line]] = []
+    skew, first_ns = float("-inf"), 0
+    for line, record in enumerate(islice(read(path), _SCAN_LINES), start=1):
         first_ns = first_ns or record.received_ns
         if record.snapshot is not None:
-            snapshots.append(record.snapshot)
+            snapshots.append((line, record.snapshot))
             continue
         payload = record.payload
+        if not payload.s:
+            continue
         kinds.add(payload.e)
         skew = max(skew, payload.E - record.received_ns / 1e6)
-        seen_prices, seen_quantities = prices.setdefault(payload.s, []), quantities.setdefault(payload.s, [])
-        for price, quantity in _numbers(payload):
-            seen_prices.append(price)
-            seen_quantities.append(quantity)
-    prices.pop("", None)
-    if not prices:
+        _note(seen.setdefault(payload.s, (set(), set())), _numbers(payload))
+    if not seen:
         raise ValueError(f"{path.name} holds no market frames; a tape has '<ns> <raw frame>' lines")
-    if len(prices) == 1:
-        only = next(iter(prices))
-        for book in snapshots:
-            for price, quantity in (*book.bids, *book.asks):
-                prices[only].append(price)
-                quantities[only].append(quantity)
-    rules = {symbol: infer_rules(symbol, prices[symbol], quantities[symbol]) for symbol in prices}
-    return Scan(path, rules, skew, first_ns, "bookTicker" in kinds, "trade" in kinds)
+    if len(seen) == 1:
+        # A REST book names no symbol, but here it can be only one.
+        for _, book in snapshots:
+            _note(next(iter(seen.values())), (*book.bids, *book.asks))
+    rules = {symbol: infer_rules(symbol, prices, quantities) for symbol, (prices, quantities) in seen.items()}
+    needed = snapshots[: len(seen)]
+    preroll = needed[-1][0] if needed else 0
+    return Scan(path, rules, skew, first_ns, "bookTicker" in kinds, "trade" in kinds, preroll)
+
+
+def _note(seen: tuple[set[str], set[str]], rows: Iterable[tuple[str, str]]) -> None:
+    prices, quantities = seen
+    for price, quantity in rows:
+        if len(prices) < _ENOUGH_NUMBERS:
+            prices.add(price)
+        if len(quantities) < _ENOUGH_NUMBERS:
+            quantities.add(quantity)
 
 
 def _numbers(payload: _Payload) -> Iterator[tuple[str, str]]:
@@ -165,150 +177,200 @@ class Timed:
 
 @dataclasses.dataclass(slots=True)
 class _Ids:
-    """The re-basing state of one symbol: offsets of this pass, and the highest ids given out."""
+    """The state of one symbol: offsets of this pass, the highest ids given out, and where its tape's book stands.
+
+    `book_id` is the tape's own id of the last applied update (0: no book yet); `broken` that its `pu` chain is;
+    `recent` holds the latest diffs, which a snapshot that arrives late is merged with; `diffs_only` that the tape
+    has no snapshot for this symbol.
+    """
 
     update_offset: int = 0
-    trade_offset: int = 0
+    trade_offset: int | None = None
     last_update: int = 0
     last_trade: int = 0
-    tape_last_update: int = 0
+    book_id: int = 0
+    broken: bool = True
+    diffs_only: bool = False
+    recent: deque[_Payload] = dataclasses.field(default_factory=lambda: deque(maxlen=_RECENT_DIFFS))
+
+    def begin_pass(self) -> None:
+        """Forget the book, keep what was given out."""
+        self.book_id, self.broken, self.diffs_only, self.trade_offset = 0, True, False, None
+        self.recent.clear()
+
+    def rebase(self, first_id: int) -> None:
+        """Choose the pass's offset: the tape's own ids where they go on upwards, else shifted past all given out."""
+        self.update_offset = 0 if first_id > self.last_update else self.last_update + _WRAP_GAP - first_id
+
+    def give_update(self, tape_id: int) -> int:
+        """The served id of a tape's update id."""
+        served = tape_id + self.update_offset
+        self.last_update = max(self.last_update, served)
+        return served
+
+    def give_trade(self, tape_id: int) -> int:
+        """The served id of a tape's trade id."""
+        if self.trade_offset is None:
+            self.trade_offset = 0 if tape_id > self.last_trade else self.last_trade + 1 - tape_id
+        self.last_trade = tape_id + self.trade_offset
+        return self.last_trade
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Levels:
+    """A book under construction; size 0 means removed."""
+
+    bids: dict[int, int]
+    asks: dict[int, int]
+
+    def snapshot(self, symbol: str, last_id: int, *, at_ms: int) -> Snapshot:
+        return Snapshot(symbol, at_ms, last_id, bids=list(self.bids.items()), asks=list(self.asks.items()))
 
 
 class TapePlayer:
-    """Passes over one tape.
+    """Plays tapes of the same symbols one after another, again and again.
 
-    The first pass keeps the tape's ids; each further one shifts them past everything given out, and begins with a
-    snapshot, so that `pu` breaks and every client has to resynchronise. Event times are placed on the serving
-    clock by the caller's `epoch_ms` (serving time of the start of the pass) and `speed`.
+    The first pass keeps the tape's ids; a pass whose ids would repeat shifts them past everything given out. Every
+    pass begins with a snapshot, so that `pu` breaks and clients have to resynchronise. Event times are placed on the
+    serving clock by the caller's `epoch_ms` (serving time of the start of the pass) and `speed`.
     """
 
-    def __init__(self, scanned: Scan, *, speed: float = 1.0) -> None:
-        self.scan = scanned
+    def __init__(self, scans: list[Scan], *, speed: float = 1.0) -> None:
+        self.scans = scans
+        self.rules = scans[0].rules
         self.speed = speed
         self.skipped = 0
-        self._ids = {symbol: _Ids() for symbol in scanned.rules}
-        self._passes = 0
-        self._start_ns = scanned.first_ns
+        self._ids = {symbol: _Ids() for symbol in self.rules}
+        self._scan = scans[0]
+        self._start_ns = scans[0].first_ns
         self._epoch_ms = 0.0
 
-    def play(self, epoch_ms: float) -> Iterator[Timed]:
-        """One pass, beginning at the first snapshot (or at the first frame where a tape has none)."""
-        start_ns, held = self._preroll()
-        self._passes += 1
-        self._start_ns, self._epoch_ms = start_ns, epoch_ms
-        rebased: set[str] = set()
-        for record in held:
-            yield from self._timed(record, rebased)
+    def play(self, scanned: Scan, epoch_ms: float) -> Iterator[Timed]:
+        """One pass over one tape."""
+        self._scan, self._epoch_ms = scanned, epoch_ms
+        for ids in self._ids.values():
+            ids.begin_pass()
+        records = read(scanned.path)
+        yield from self._preroll(records)
+        for record in records:
+            event = self._usable_event(record)
+            if event is not None:
+                yield Timed(max(0, record.received_ns - self._start_ns), event)
 
-    def _preroll(self) -> tuple[int, Iterator[Record]]:
-        """The time the pass begins at, and its records: the snapshot first, then whatever it does not cover yet."""
-        records = read(self.scan.path)
-        before: list[Record] = []
-        for record in islice(records, _SCAN_LINES):
-            if record.snapshot is not None:
-                last_id = record.snapshot.lastUpdateId
-                late = [held for held in before if held.payload.u >= last_id and held.payload.e == "depthUpdate"]
-                self._note_ids(before)
-                return record.received_ns, _chain([record, *late], records)
-            before.append(record)
-        return self.scan.first_ns, _chain(before, records)
+    def _preroll(self, records: Iterator[Record]) -> Iterator[Timed]:
+        """Go to where every symbol has its snapshot, and begin there: one whole book for each symbol, due at once.
 
-    def _note_ids(self, before: list[Record]) -> None:
-        for record in before:
-            if record.payload.e == "depthUpdate" and record.payload.s in self._ids:
-                self._ids[record.payload.s].tape_last_update = record.payload.u
+        Depth before that is merged into the books; other frames before it are passed over. A symbol whose tape has no
+        snapshot begins with an empty book that its diffs fill.
+        """
+        books: dict[str, _Levels] = {}
+        self._start_ns = self._scan.first_ns
+        for record in islice(records, self._scan.preroll_lines):
+            self._start_ns = record.received_ns
+            event = self._usable_event(record)
+            if isinstance(event, Snapshot):
+                books[event.symbol] = _Levels(dict(event.bids), dict(event.asks))
+            elif isinstance(event, DepthUpdate) and event.symbol in books:
+                books[event.symbol].bids.update(event.bids)
+                books[event.symbol].asks.update(event.asks)
+        for symbol, ids in self._ids.items():
+            ids.diffs_only = symbol not in books
+            book = books.get(symbol, _Levels({}, {}))
+            yield Timed(0, book.snapshot(symbol, ids.last_update, at_ms=int(self._epoch_ms)))
 
-    def _timed(self, record: Record, rebased: set[str]) -> Iterator[Timed]:
-        symbol = record.payload.s if record.snapshot is None else self._owner(record.snapshot)
-        ids = self._ids.get(symbol)
-        if ids is None:
-            return
-        if symbol not in rebased:
-            rebased.add(symbol)
-            self._rebase(record, ids)
+    def _usable_event(self, record: Record) -> MarketEvent | None:
         try:
-            event = self._event(record, symbol, ids=ids)
+            if record.snapshot is not None:
+                return self._snapshot(record.received_ns, record.snapshot)
+            return self._event(record.payload)
         except ValueError:
             # A number finer than the inferred scale, or not a number: counted, never served rounded.
             self.skipped += 1
-            return
-        if event is not None:
-            yield Timed(max(0, record.received_ns - self._start_ns), event)
+            return None
 
-    def _owner(self, book: _Line) -> str:
-        """A REST book names no symbol: it belongs to the depth stream whose ids it is nearest to."""
-        return min(self._ids, key=lambda symbol: abs(self._ids[symbol].tape_last_update - book.lastUpdateId))
-
-    def _rebase(self, record: Record, ids: _Ids) -> None:
-        if self._passes == 1:
-            return
-        first = record.snapshot.lastUpdateId if record.snapshot is not None else record.payload.U or record.payload.u
-        ids.update_offset = ids.last_update + _WRAP_GAP - first
-        ids.trade_offset = 0
-
-    def _time(self, event_ms: int) -> int:
-        tape_ms = event_ms - self.scan.skew_ms - self._start_ns / 1e6
-        return int(self._epoch_ms + tape_ms / self.speed)
-
-    def _event(self, record: Record, symbol: str, *, ids: _Ids) -> MarketEvent | None:
-        rules = self.scan.rules[symbol]
-        if record.snapshot is not None:
-            book = record.snapshot
-            last_id = ids.last_update = book.lastUpdateId + ids.update_offset
-            ids.tape_last_update = book.lastUpdateId
-            at_ms = int(self._epoch_ms + (record.received_ns - self._start_ns) / 1e6 / self.speed)
-            return Snapshot(symbol, at_ms, last_id, bids=_levels(book.bids, rules), asks=_levels(book.asks, rules))
-        match record.payload.e:
+    def _event(self, payload: _Payload) -> MarketEvent | None:
+        ids, rules = self._ids.get(payload.s), self.rules.get(payload.s)
+        if ids is None or rules is None:
+            return None
+        match payload.e:
             case "depthUpdate":
-                return self._depth(record.payload, rules, ids=ids)
+                return self._depth(payload, rules, ids=ids)
             case "bookTicker":
-                return self._touch(record.payload, rules, ids=ids)
+                return self._touch(payload, rules, ids=ids)
             case "trade":
-                return self._trade(record.payload, record.payload.t, rules=rules, ids=ids)
-            case "aggTrade" if not self.scan.has_trades and isinstance(record.payload.a, int):
-                return self._trade(record.payload, record.payload.a, rules=rules, ids=ids)
+                return self._trade(payload, payload.t, rules=rules, ids=ids)
+            case "aggTrade" if not self._scan.has_trades and isinstance(payload.a, int):
+                return self._trade(payload, payload.a, rules=rules, ids=ids)
             case _:
                 return None
+
+    def _time(self, event_ms: int) -> int:
+        tape_ms = event_ms - self._scan.skew_ms - self._start_ns / 1e6
+        return int(self._epoch_ms + tape_ms / self.speed)
+
+    def _snapshot(self, received_ns: int, book: _Line) -> Snapshot | None:
+        """A REST book. One that adds nothing to an unbroken chain (a recorder's periodic copy) is passed over."""
+        # It names no symbol: it belongs to the depth stream whose ids it is nearest to.
+        symbol = min(self._ids, key=lambda name: abs(_latest(self._ids[name]) - book.lastUpdateId))
+        ids, rules = self._ids[symbol], self.rules[symbol]
+        if not ids.broken and ids.book_id >= book.lastUpdateId:
+            return None
+        if not ids.book_id:
+            ids.rebase(book.lastUpdateId)
+        ids.book_id, ids.broken = book.lastUpdateId, False
+        levels = _Levels(dict(_levels(book.bids, rules)), dict(_levels(book.asks, rules)))
+        # Diffs that were recorded before the snapshot arrived, but are newer than it, belong on top of it.
+        for payload in ids.recent:
+            if payload.u > book.lastUpdateId and isinstance(payload.b, list) and isinstance(payload.a, list):
+                levels.bids.update(_levels(payload.b, rules))
+                levels.asks.update(_levels(payload.a, rules))
+                ids.book_id = max(ids.book_id, payload.u)
+        at_ms = int(self._epoch_ms + (received_ns - self._start_ns) / 1e6 / self.speed)
+        return levels.snapshot(symbol, ids.give_update(ids.book_id), at_ms=at_ms)
 
     def _depth(self, payload: _Payload, rules: SymbolRules, *, ids: _Ids) -> DepthUpdate | None:
         if not isinstance(payload.b, list) or not isinstance(payload.a, list):
             return None
-        event_ms = self._time(payload.E)
-        ids.tape_last_update = payload.u
-        shift = ids.update_offset
-        ids.last_update = max(ids.last_update, payload.u + shift)
+        bids, asks = _levels(payload.b, rules), _levels(payload.a, rules)
+        ids.recent.append(payload)
+        if not ids.book_id:
+            # Diffs before the pass's first snapshot are only remembered, for merging; their ids are not given out.
+            if not ids.diffs_only:
+                return None
+            ids.rebase(payload.U)
+        elif payload.u <= ids.book_id:
+            return None
+        ids.broken = payload.pu != ids.book_id and not payload.U <= ids.book_id <= payload.u
+        ids.book_id = payload.u
+        event_ms, shift = self._time(payload.E), ids.update_offset
         return DepthUpdate(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), payload.U + shift, payload.u + shift,
-            payload.pu + shift, _levels(payload.b, rules), _levels(payload.a, rules),
+            payload.s, event_ms, event_ms - (payload.E - payload.T), payload.U + shift, ids.give_update(payload.u),
+            payload.pu + shift, bids, asks,
         )  # fmt: skip
 
     def _touch(self, payload: _Payload, rules: SymbolRules, *, ids: _Ids) -> Touch | None:
-        if not isinstance(payload.b, str) or not isinstance(payload.a, str):
+        if not isinstance(payload.b, str) or not isinstance(payload.a, str) or not ids.book_id:
             return None
         prices, quantities, event_ms = rules.prices.parse, rules.quantities.parse, self._time(payload.E)
-        update_id = payload.u + ids.update_offset
-        ids.last_update = max(ids.last_update, update_id)
         return Touch(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), update_id, prices(payload.b),
+            payload.s, event_ms, event_ms - (payload.E - payload.T), ids.give_update(payload.u), prices(payload.b),
             quantities(payload.B), prices(payload.a), quantities(payload.A),
         )  # fmt: skip
 
-    def _trade(self, payload: _Payload, trade_id: int, *, rules: SymbolRules, ids: _Ids) -> Trade:
-        if self._passes > 1 and not ids.trade_offset:
-            ids.trade_offset = ids.last_trade + 1 - trade_id
-        given = ids.last_trade = trade_id + ids.trade_offset
+    def _trade(self, payload: _Payload, trade_id: int, *, rules: SymbolRules, ids: _Ids) -> Trade | None:
+        if not ids.book_id:
+            return None
         event_ms = self._time(payload.E)
         return Trade(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), given, rules.prices.parse(payload.p),
-            rules.quantities.parse(payload.q), payload.m, payload.X == "MARKET",
+            payload.s, event_ms, event_ms - (payload.E - payload.T), ids.give_trade(trade_id),
+            rules.prices.parse(payload.p), rules.quantities.parse(payload.q), payload.m, payload.X == "MARKET",
         )  # fmt: skip
+
+
+def _latest(ids: _Ids) -> int:
+    return ids.recent[-1].u if ids.recent else ids.book_id
 
 
 def _levels(rows: list[tuple[str, str]], rules: SymbolRules) -> list[Level]:
     price, quantity = rules.prices.parse, rules.quantities.parse
     return [(price(at), quantity(size)) for at, size in rows]
-
-
-def _chain(first: list[Record], rest: Iterator[Record]) -> Iterator[Record]:
-    yield from first
-    yield from rest

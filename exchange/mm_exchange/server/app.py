@@ -20,7 +20,7 @@ from mm_exchange.limits import LimitValues
 from mm_exchange.server.accounts import load_accounts
 from mm_exchange.server.admin import AdminServer
 from mm_exchange.server.exchange import Exchange, Quirks
-from mm_exchange.server.feed import TICK_S, play_tape, run_synthetic
+from mm_exchange.server.feed import play_tape, run_synthetic
 from mm_exchange.server.rest import RestServer
 from mm_exchange.server.sockets import SocketServer
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHUTDOWN_S = 0.5
+_TICK_S = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,6 @@ class ServeOptions:
     accounts: Path | None = None
     quirks: Quirks = dataclasses.field(default_factory=Quirks)
     limits: LimitValues = dataclasses.field(default_factory=LimitValues)
-
-
-Feed = "Callable[[asyncio.Event], Coroutine[Any, Any, None]]"
 
 
 def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
@@ -156,7 +154,7 @@ async def _run(
 async def _clock(exchange: Exchange, sockets: SocketServer) -> None:
     """Everything that happens by time; the venue checks its countdowns about every 10 ms."""
     while True:
-        await asyncio.sleep(TICK_S)
+        await asyncio.sleep(_TICK_S)
         exchange.tick()
         sockets.strike()
 

@@ -24,26 +24,23 @@ _LOG = logging.getLogger(__name__)
 _SLICE_S = 0.004
 # Due this soon counts as due now: below it, sleeping costs more than it gains.
 _RESOLUTION_S = 0.001
-TICK_S = 0.01
 
 
 async def play_tape(exchange: Exchange, scans: list[Scan], *, speed: float, loop: bool, ready: asyncio.Event) -> None:
     """Play tapes of the same symbols one after another, for ever with `loop`. Sets `ready` after the first book."""
-    players = [TapePlayer(scanned, speed=speed) for scanned in scans]
+    player = TapePlayer(scans, speed=speed)
     while True:
-        for player in players:
-            await _pass(exchange, player, ready=ready)
-            ready.set()
+        for scanned in scans:
+            await _pass(exchange, player, scanned, ready=ready)
         if not loop:
             _LOG.info("the tape has ended; its book stands still from here on")
             return
 
 
-async def _pass(exchange: Exchange, player: TapePlayer, *, ready: asyncio.Event) -> None:
+async def _pass(exchange: Exchange, player: TapePlayer, scanned: Scan, *, ready: asyncio.Event) -> None:
     start = time.perf_counter()
     resumed = start
-    derive_touch = not player.scan.has_touch
-    for timed in player.play(exchange.now_ns() / 1e6):
+    for timed in player.play(scanned, exchange.now_ns() / 1e6):
         due = start + timed.due_ns / 1e9 / player.speed
         now = time.perf_counter()
         if due - now > _RESOLUTION_S:
@@ -58,7 +55,7 @@ async def _pass(exchange: Exchange, player: TapePlayer, *, ready: asyncio.Event)
         if event.event_ms > now_ms:
             event = dataclasses.replace(event, event_ms=now_ms)
         exchange.on_market(event)
-        if derive_touch and isinstance(event, DepthUpdate):
+        if not scanned.has_touch and isinstance(event, DepthUpdate):
             _derive_touch(exchange, event)
         if isinstance(event, Snapshot):
             ready.set()
@@ -85,10 +82,3 @@ async def run_synthetic(exchange: Exchange, flow: SyntheticFlow, *, speed: float
         due = max(due + interval, time.perf_counter())
         for event in flow.step(exchange.now_ms()):
             exchange.on_market(event)
-
-
-async def run_clock(exchange: Exchange) -> None:
-    """Run everything that happens by time; the venue checks its countdowns about every 10 ms."""
-    while True:
-        await asyncio.sleep(TICK_S)
-        exchange.tick()
