@@ -20,6 +20,7 @@ from mm_contract.resource._market_maker import MarketMaker, TradingHalt
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_MANIFEST_BYTES: Final = 1_048_576
+MAX_VALUES: Final = 100_000
 
 
 class SpecError(ValueError):
@@ -56,28 +57,45 @@ def load_manifest(text: str) -> MarketMaker:
     Raises:
         SpecError: the text is not YAML, holds no MarketMaker or several, or the one it holds is not valid.
     """
+    documents = _documents(text)
+    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == MARKET_MAKER_KIND]
+    if len(found) > 1:
+        raise SpecError(
+            [f"the file holds {len(found)} MarketMakers, and one engine runs one; put each into a file of its own"]
+        )
+    if not found:
+        kinds = ", ".join(_kind_of(each) for each in documents) or "nothing"
+        raise SpecError([f"the file holds no MarketMaker but {kinds}; add a document with kind: {MARKET_MAKER_KIND}"])
+    return parse_market_maker(found[0])
+
+
+def _documents(text: str) -> list[object]:
     if len(text) > MAX_MANIFEST_BYTES:
         raise SpecError(
             [f"the file is larger than {MAX_MANIFEST_BYTES} bytes; change it to one that holds a MarketMaker"]
         )
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SpecError([f"the file is not valid YAML: {_yaml_problem(error)}"]) from None
-    found = [
-        document for document in documents if isinstance(document, dict) and document.get("kind") == MARKET_MAKER_KIND
-    ]
-    if len(found) > 1:
-        names = ", ".join(str((document.get("metadata") or {}).get("name", "?")) for document in found)
-        raise SpecError(
-            [
-                f"the file holds {len(found)} MarketMakers ({names}), and one engine runs one; put each into a file of its own"
-            ]
-        )
-    if not found:
-        kinds = ", ".join(_kind_of(document) for document in documents) or "nothing"
-        raise SpecError([f"the file holds no MarketMaker but {kinds}; add a document with kind: {MARKET_MAKER_KIND}"])
-    return parse_market_maker(found[0])
+    if _is_larger_than(documents, MAX_VALUES):
+        raise SpecError([f"the file unfolds to more than {MAX_VALUES} values; write it without aliases"])
+    return documents
+
+
+def _is_larger_than(value: object, limit: int) -> bool:
+    # Aliases of aliases can unfold without end, so what is counted is what a reader would walk through.
+    waiting, seen = [value], 0
+    while waiting:
+        seen += 1
+        if seen > limit:
+            return True
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return False
 
 
 def _expect_kind(obj: Mapping[str, Any], kind: str) -> None:
@@ -228,7 +246,7 @@ def _kind_of(document: object) -> str:
     return f"{_describe(document)}"
 
 
-def _yaml_problem(error: yaml.YAMLError | RecursionError) -> str:
+def _yaml_problem(error: yaml.YAMLError | RecursionError | ValueError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
