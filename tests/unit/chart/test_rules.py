@@ -177,3 +177,22 @@ def test_promtool_accepts_the_rules_as_rendered(spec, tmp_path):
         [promtool, "check", "rules", str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_event_and_metric_of_a_runbook_is_registered():
+    for path in RUNBOOKS.glob("*.md"):
+        page = path.read_text()
+        named = {event for group in re.findall(r'"event":"\(?([a-z_|]+)', page) for event in group.split("|")}
+        assert named <= events.EVENTS.keys(), path.stem
+        grouped = {f"runner_{end}" for group in re.findall(r"runner_\(([a-z_|]+)\)", page) for end in group.split("|")}
+        alone = set(re.findall(r"\b(?:runner|mm_operator)_[a-z_]*[a-z]\b", page))
+        families = {name.removesuffix("_count") if name not in metrics.METRICS else name for name in grouped | alone}
+        assert families <= metrics.METRICS.keys() | events.EVENTS.keys(), path.stem
+
+
+def test_every_runbook_is_listed_and_every_link_leads_somewhere():
+    index = (RUNBOOKS / "README.md").read_text()
+    for path in RUNBOOKS.glob("*.md"):
+        assert path.stem == "README" or f"[{path.stem}]({path.name})" in index
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), (path.stem, target)
