@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.manifests import good, with_values
 
 from mm_contract.resource import RULES, SpecError, load_manifest, parse_market_maker, parse_trading_halt, to_manifest
 
@@ -21,28 +21,7 @@ Json = dict[str, Any]
 SOAK = "MM_SOAK" in os.environ
 EXAMPLES = 5000 if SOAK else 200
 ROOT = Path(__file__).resolve().parents[3]
-MINIMAL: Json = {
-    "apiVersion": "marketmaker.io/v1alpha1",
-    "kind": "MarketMaker",
-    "metadata": {"name": "ethusdt"},
-    "spec": {
-        "symbol": "ETHUSDT",
-        "exchange": {"account": "desk-a", "credentials": {"secretName": "mm-desk-a"}},
-        "strategy": {"grid": {}},
-    },
-}
-
-
-def document(values: dict[str, Any]) -> Json:
-    """The minimal manifest with values put at dotted paths."""
-    made = copy.deepcopy(MINIMAL)
-    for path, value in values.items():
-        *parents, leaf = path.split(".")
-        place = made
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = value
-    return made
+MINIMAL = good()
 
 
 def problem(candidate: Json) -> str | None:
@@ -109,10 +88,10 @@ BOUNDARIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("rule", RULES, ids=[rule.message[:30] for rule in RULES])
 def test_a_rule_draws_the_same_line_for_both(refusal, rule):
     holding, breaking = next(pair for start, pair in BOUNDARIES.items() if rule.message.startswith(start))
-    assert problem(document(holding)) is None
-    assert refusal(document(holding)) is None
-    assert problem(document(breaking)) is not None
-    assert rule.message in (refusal(document(breaking)) or "")
+    assert problem(with_values(holding)) is None
+    assert refusal(with_values(holding)) is None
+    assert problem(with_values(breaking)) is not None
+    assert rule.message in (refusal(with_values(breaking)) or "")
 
 
 AMOUNTS = st.sampled_from(
@@ -197,14 +176,14 @@ PATHS = st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=3, unique
 )
 @given(paths=PATHS, choice=st.data())
 def test_on_any_manifest_both_reach_the_same_verdict(refusal, paths, choice):
-    candidate = document({path: choice.draw(VALUES[path], label=path) for path in paths})
+    candidate = with_values({path: choice.draw(VALUES[path], label=path) for path in paths})
     ours, theirs = problem(candidate), refusal(candidate)
     assert (ours is None) == (theirs is None), f"parser: {ours}\nAPI server: {theirs}"
 
 
 @pytest.mark.parametrize("strategy", ["grid", "asmm", "avellanedaStoikov", "glft"])
 def test_the_api_server_fills_in_the_same_defaults(apiserver, namespace, strategy):
-    asked = document({"spec.strategy": {strategy: {}}})
+    asked = with_values({"spec.strategy": {strategy: {}}})
     answer = apiserver.kubectl(
         "create", "-n", namespace, "--dry-run=server", "-f", "-", "-o", "json", stdin=json.dumps(asked)
     )
@@ -215,7 +194,9 @@ def test_the_api_server_fills_in_the_same_defaults(apiserver, namespace, strateg
 
 def test_an_empty_block_is_filled_like_an_absent_one(apiserver, namespace):
     blocks = ("quoting", "risk", "failover", "shutdown", "telemetry", "pod")
-    asked = document({f"spec.{name}": {} for name in blocks} | {"spec.risk.shock": {}, "spec.exchange.endpoints": {}})
+    asked = with_values(
+        {f"spec.{name}": {} for name in blocks} | {"spec.risk.shock": {}, "spec.exchange.endpoints": {}}
+    )
     answer = apiserver.kubectl(
         "create", "-n", namespace, "--dry-run=server", "-f", "-", "-o", "json", stdin=json.dumps(asked)
     )
@@ -268,7 +249,7 @@ def test_a_pod_with_every_scheduling_wish_passes_unchanged(apiserver, namespace)
         "env": [{"name": "TZ", "value": "UTC"}],
         "imagePullSecrets": [{"name": "registry"}],
     }
-    asked = document({"spec.pod": wishes})
+    asked = with_values({"spec.pod": wishes})
     answer = apiserver.kubectl(
         "create", "-n", namespace, "--dry-run=server", "-f", "-", "-o", "json", stdin=json.dumps(asked)
     )
@@ -324,7 +305,7 @@ STATUS: Json = {
 
 
 def test_a_whole_status_is_kept_shown_and_awaited(apiserver, namespace):
-    asked = document({"metadata.name": "shown"})
+    asked = with_values({"metadata.name": "shown"})
     apiserver.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(asked))
     patch = json.dumps({"status": STATUS})
     apiserver.kubectl("patch", "mm", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", patch)

@@ -1,75 +1,31 @@
-"""A bad manifest is refused by the API server and by the parser, each with a sentence that helps."""
+"""A bad manifest is refused by the API server with a sentence that helps; the parser's side is in tests/unit/contract."""
 
 from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-
-from mm_contract.resource import SpecError, load_manifest
+from support.manifests import BAD, good, merged, spoilt
 
 pytestmark = pytest.mark.apiserver
 
 Json = dict[str, Any]
-BAD = yaml.safe_load((Path(__file__).parent / "bad_manifests.yaml").read_text())
-BY_MISTAKE = pytest.mark.parametrize("bad", BAD, ids=[each["mistake"] for each in BAD])
-
-
-def good(name: str = "ethusdt") -> Json:
-    return {
-        "apiVersion": "marketmaker.io/v1alpha1",
-        "kind": "MarketMaker",
-        "metadata": {"name": name},
-        "spec": {
-            "symbol": "ETHUSDT",
-            "exchange": {"account": "desk-a", "credentials": {"secretName": "mm-desk-a"}},
-            "strategy": {"grid": {}},
-        },
-    }
-
-
-def merged(document: Any, change: Any) -> Any:
-    """JSON merge patch."""
-    if not isinstance(change, dict):
-        return change
-    result = dict(document) if isinstance(document, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
-
-def bad_document(bad: Json) -> Json:
-    document = merged(good(), bad["change"])
-    assert document != good(), "a change that changes nothing tests nothing"
-    return document
 
 
 def test_the_table_holds_at_least_thirty_kinds_of_mistakes():
     assert len({each["mistake"] for each in BAD}) == len(BAD) >= 30
 
 
-@BY_MISTAKE
+@pytest.mark.parametrize("bad", BAD, ids=[each["mistake"] for each in BAD])
 def test_kubectl_apply_refuses(apiserver, namespace, bad):
     done = apiserver.kubectl(
-        "apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(bad_document(bad)), ok=False
+        "apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(spoilt(bad)), ok=False
     )
     assert done.returncode != 0
     assert bad["server"] in done.stderr
     assert "rule evaluation error" not in done.stderr, "a rule stumbled over a mistake that another one reports"
-
-
-@BY_MISTAKE
-def test_the_parser_refuses(bad):
-    with pytest.raises(SpecError) as caught:
-        load_manifest(yaml.safe_dump(bad_document(bad)))
-    assert bad["parser"] in str(caught.value)
 
 
 HALT: Json = {
