@@ -18,9 +18,10 @@ from mm_contract.resource._choices import (
 )
 from mm_contract.resource._exchange import CredentialsSpec, EndpointsSpec, ExchangeSpec
 from mm_contract.resource._fields import FieldClass, format_amount
+from mm_contract.resource._manifest import load_manifest
 from mm_contract.resource._market_maker import MarketMaker, ObjectMeta, TradingHalt, TradingHaltSpec, to_manifest
 from mm_contract.resource._operations import FailoverSpec, ShutdownSpec, TelemetrySpec
-from mm_contract.resource._parse import SpecError, load_manifest, parse_market_maker, parse_trading_halt
+from mm_contract.resource._parse import SpecError, parse_market_maker, parse_trading_halt
 from mm_contract.resource._pod import EnvVar, PodSpec, ResourcesSpec
 from mm_contract.resource._quoting import QuotingSpec, StaticLegSpec
 from mm_contract.resource._risk import AdaptiveSpec, DrawdownBand, ErrorStormSpec, RiskSpec, ShockSpec

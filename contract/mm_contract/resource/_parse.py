@@ -1,4 +1,4 @@
-"""From untrusted objects and files to models, with refusals that say what to change.
+"""From untrusted objects to models, with refusals that say what to change.
 
 The API server says the same things from the same source (formats and rules become its CEL); this is for files, for `mm-runner check`, and for an
 engine that watches a resource whose CRD may be older or newer than itself.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -19,8 +18,7 @@ from mm_contract.names import API_VERSION, MARKET_MAKER_KIND, TRADING_HALT_KIND
 from mm_contract.resource._market_maker import MarketMaker, TradingHalt
 
 Model = TypeVar("Model", bound=BaseModel)
-MAX_MANIFEST_BYTES: Final = 1_048_576
-MAX_VALUES: Final = 100_000
+UnknownFields = Literal["refuse", "ignore"]
 
 
 class SpecError(ValueError):
@@ -31,89 +29,47 @@ class SpecError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-def parse_market_maker(obj: Mapping[str, Any]) -> MarketMaker:
+def parse_market_maker(obj: Mapping[str, Any], *, unknown_fields: UnknownFields = "refuse") -> MarketMaker:
     """Read a MarketMaker from plain JSON values.
+
+    Args:
+        obj: the object as plain JSON values.
+        unknown_fields: `ignore` is for objects from an API server. It has pruned every field that its CRD does not know, so one that is
+            unknown here is newer than this program; an old engine must still obey a Halted beside it.
 
     Raises:
         SpecError: with one sentence per problem.
     """
     _expect_kind(obj, MARKET_MAKER_KIND)
-    return _validated(MarketMaker, obj)
+    return _validated(MarketMaker, obj, unknown_fields)
 
 
-def parse_trading_halt(obj: Mapping[str, Any]) -> TradingHalt:
-    """Read a TradingHalt from plain JSON values.
+def parse_trading_halt(obj: Mapping[str, Any], *, unknown_fields: UnknownFields = "refuse") -> TradingHalt:
+    """Read a TradingHalt from plain JSON values; the arguments are those of `parse_market_maker`.
 
     Raises:
         SpecError: with one sentence per problem.
     """
     _expect_kind(obj, TRADING_HALT_KIND)
-    return _validated(TradingHalt, obj)
-
-
-def load_manifest(text: str) -> MarketMaker:
-    """Read the one MarketMaker of a YAML file, which may hold other documents beside it.
-
-    Raises:
-        SpecError: the text is not YAML, holds no MarketMaker or several, or the one it holds is not valid.
-    """
-    documents = _documents(text)
-    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == MARKET_MAKER_KIND]
-    if len(found) > 1:
-        raise SpecError(
-            [f"the file holds {len(found)} MarketMakers, and one engine runs one; put each into a file of its own"]
-        )
-    if not found:
-        kinds = ", ".join(_kind_of(each) for each in documents) or "nothing"
-        raise SpecError([f"the file holds no MarketMaker but {kinds}; add a document with kind: {MARKET_MAKER_KIND}"])
-    return parse_market_maker(found[0])
-
-
-def _documents(text: str) -> list[object]:
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise SpecError(
-            [f"the file is larger than {MAX_MANIFEST_BYTES} bytes; change it to one that holds a MarketMaker"]
-        )
-    try:
-        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise SpecError([f"the file is not valid YAML: {_yaml_problem(error)}"]) from None
-    if _is_larger_than(documents, MAX_VALUES):
-        raise SpecError([f"the file unfolds to more than {MAX_VALUES} values; write it without aliases"])
-    return documents
-
-
-def _is_larger_than(value: object, limit: int) -> bool:
-    # Aliases of aliases can unfold without end, so what is counted is what a reader would walk through.
-    waiting, seen = [value], 0
-    while waiting:
-        seen += 1
-        if seen > limit:
-            return True
-        each = waiting.pop()
-        if isinstance(each, dict):
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            waiting.extend(each)
-    return False
+    return _validated(TradingHalt, obj, unknown_fields)
 
 
 def _expect_kind(obj: Mapping[str, Any], kind: str) -> None:
     problems = []
     if not isinstance(obj, Mapping):
-        raise SpecError([f"the document is {_describe(obj)}; change it to an object with kind: {kind}"])
+        raise SpecError([f"the document is {describe(obj)}; change it to an object with kind: {kind}"])
     if obj.get("kind") != kind:
-        problems.append(f"kind: is {_describe(obj.get('kind'))}; change it to {kind}")
+        problems.append(f"kind: is {describe(obj.get('kind'))}; change it to {kind}")
     if obj.get("apiVersion") != API_VERSION:
-        problems.append(f"apiVersion: is {_describe(obj.get('apiVersion'))}; change it to {API_VERSION}")
+        problems.append(f"apiVersion: is {describe(obj.get('apiVersion'))}; change it to {API_VERSION}")
     if problems:
         raise SpecError(problems)
 
 
-def _validated(model: type[Model], obj: Mapping[str, Any]) -> Model:
+def _validated(model: type[Model], obj: Mapping[str, Any], unknown_fields: UnknownFields) -> Model:
     # Through JSON: strict mode then reads enums, tuples and decimals from plain values, and nothing else.
     try:
-        text = json.dumps(_without_nulls(obj, model))
+        text = json.dumps(_readable(obj, model, unknown_fields == "ignore"))
     except (TypeError, ValueError, RecursionError) as error:
         raise SpecError(
             [f"the document holds a value that JSON cannot express ({error}); put quotes around it"]
@@ -124,20 +80,20 @@ def _validated(model: type[Model], obj: Mapping[str, Any]) -> Model:
         raise SpecError([line for each in error.errors() for line in _sentences(model, each)]) from None
 
 
-def _without_nulls(value: object, model: type[BaseModel] | None) -> object:
+def _readable(value: object, model: type[BaseModel] | None, ignore_unknown: bool) -> object:  # noqa: FBT001 - recursive, private
     # The API server reads `field: null` as if the field were not there and fills in its default, but a null does not excuse a
     # field that does not exist.
     if isinstance(value, list | tuple):
-        return [_without_nulls(inner, model) for inner in value]
+        return [_readable(inner, model, ignore_unknown) for inner in value]
     if not isinstance(value, Mapping):
         return value
     if model is None:
         return {key: inner for key, inner in value.items() if inner is not None}
     inside = {field.alias: _model_in(field.annotation) for field in model.model_fields.values()}
     return {
-        key: _without_nulls(inner, inside.get(key))
+        key: _readable(inner, inside.get(key), ignore_unknown)
         for key, inner in value.items()
-        if inner is not None or key not in inside
+        if (inner is not None if key in inside else not ignore_unknown)
     }
 
 
@@ -162,10 +118,10 @@ def _advice(model: type[BaseModel], error: ErrorDetails) -> str:
         case "extra_forbidden":
             return _unknown_field(model, error["loc"])
         case kind if kind in _REMEDIES:
-            return _REMEDIES[kind].format(given=_describe(error["input"]), **error.get("ctx", {}))
+            return _REMEDIES[kind].format(given=describe(error["input"]), **error.get("ctx", {}))
         case kind:
             wanted = _WANTED.get(kind, f"what fits here ({error['msg']})")
-            return f"is {_describe(error['input'])}; change it to {wanted}"
+            return f"is {describe(error['input'])}; change it to {wanted}"
 
 
 _REMEDIES: Final = {
@@ -223,7 +179,7 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
-def _describe(value: object) -> str:
+def describe(value: object) -> str:
     """A value as a person wrote it, cut to a length that fits a log line."""
     if value is None:
         return "empty"
@@ -237,37 +193,3 @@ def _describe(value: object) -> str:
 
 
 _SHOWN: Final = 60
-
-
-def _kind_of(document: object) -> str:
-    if isinstance(document, Mapping):
-        kind = document.get("kind")
-        return f"a {kind}" if isinstance(kind, str) else "a document without kind"
-    return f"{_describe(document)}"
-
-
-def _yaml_problem(error: yaml.YAMLError | RecursionError | ValueError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys and keeps times as text, as the API server's reader does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = str(key_node.value)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key} occurs twice; remove one", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

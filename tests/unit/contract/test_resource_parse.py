@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_contract.resource import SpecError, load_manifest, parse_market_maker, parse_trading_halt
+from mm_contract.states import DesiredState
 
 GOOD = """\
 apiVersion: marketmaker.io/v1alpha1
@@ -108,6 +109,23 @@ def test_a_null_is_read_as_absent_but_does_not_excuse_an_unknown_field():
     document["spec"]["risk"] = {"stopLos": None}
     with pytest.raises(SpecError, match="change it to stopLoss"):
         parse_market_maker(document)
+
+
+def test_an_old_engine_obeys_a_halt_beside_a_field_that_is_newer_than_itself():
+    document = yaml.safe_load(GOOD)
+    document["spec"] |= {
+        "desiredState": "Halted",
+        "fromTheFuture": {"x": 1},
+        "risk": {"newLimit": None, "maxPosition": "2"},
+    }
+    with pytest.raises(SpecError, match="there is no such field"):
+        parse_market_maker(document)
+    spec = parse_market_maker(document, unknown_fields="ignore").spec
+    assert spec.desired_state is DesiredState.HALTED
+    assert spec.risk.max_position == 2
+    document["spec"]["risk"]["maxPosition"] = "-2"
+    with pytest.raises(SpecError, match="more than zero"):
+        parse_market_maker(document, unknown_fields="ignore")
 
 
 def test_a_long_value_is_cut_in_the_sentence():
