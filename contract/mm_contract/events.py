@@ -103,6 +103,7 @@ _ENGINE: Final = (
         "The process began.",
         optional="epoch attempt environment account podName dryRun",
     ),
+    _event("listening", "symbol metrics status", "The addresses of the ports that this process serves."),
     _event(
         "runner_exit",
         "symbol reason",
