@@ -193,7 +193,7 @@ class Book:
         self._clear(center=center)
         return self._apply(bids, asks)
 
-    def _apply(self, bids: Levels, asks: Levels) -> bool:
+    def _apply(self, bids: Levels, asks: Levels) -> bool:  # noqa: C901, PLR0912 - two unrolled loops; a call per level would double the time
         """Set absolute quantities; False where a level is unusable (then the book must not be read any more)."""
         scale, base = self.ticks_per_unit, self._base
         ladder, best = self._bids, self._bid
@@ -204,9 +204,8 @@ class Book:
                     return False
                 if 0 <= index < LADDER_SLOTS:
                     ladder[index] = quantity
-                    if quantity:
-                        if index > best:  # noqa: PLR1730 - max() costs a call per level
-                            best = index
+                    if quantity and index > best:
+                        best = index
                 elif not _far(self._far_bids, index + base, quantity):
                     return False
             while best >= 0 and not ladder[best]:
@@ -219,9 +218,8 @@ class Book:
                     return False
                 if 0 <= index < LADDER_SLOTS:
                     ladder[index] = quantity
-                    if quantity:
-                        if index < best:  # noqa: PLR1730
-                            best = index
+                    if quantity and index < best:
+                        best = index
                 elif not _far(self._far_asks, index + base, quantity):
                     return False
             while best < LADDER_SLOTS and not ladder[best]:
@@ -229,7 +227,7 @@ class Book:
             self._ask = best
         except (ValueError, OverflowError, TypeError):  # NaN, infinity, not a number
             return False
-        if not _MARGIN < self._bid or not self._ask < LADDER_SLOTS - _MARGIN:
+        if self._bid <= _MARGIN or self._ask >= LADDER_SLOTS - _MARGIN:
             self._recenter()
         return not (self._bid >= self._ask and self._bid >= 0 and self._ask < LADDER_SLOTS)
 

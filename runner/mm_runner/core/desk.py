@@ -10,13 +10,13 @@ from typing import Final
 from mm_contract.claim import ClientOrderId
 from mm_runner.core.account import Account
 from mm_runner.core.closing import Closer
-from mm_runner.core.gate import Admitted, Deadlines, Gate, Proposal, Refused
+from mm_runner.core.gate import Admitted, Gate, Mandate, Proposal, Refused
 from mm_runner.core.instrument import Instrument
 from mm_runner.core.market import Market
 from mm_runner.core.messages import OrderType, PlaceOrder, Side, TimeInForce
 from mm_runner.core.orders import Order
 from mm_runner.core.outbox import Outbox
-from mm_runner.core.permissions import Permissions, Taker
+from mm_runner.core.permissions import Taker
 from mm_runner.core.quoter import PostOnlyBackOff, difference, reducing_first
 from mm_runner.core.settings import MS, Settings
 from mm_runner.core.strategy import grid
@@ -78,17 +78,17 @@ class Desk:
 
     # -- quoting -------------------------------------------------------------------------------------------------------
 
-    def round(self, permissions: Permissions, settings: Settings, *, deadlines: Deadlines, now_ns: int) -> None:
+    def round(self, mandate: Mandate) -> None:
         """One quoting round: wanted quotes, difference, cancels, orders; the reducing side first."""
+        settings = mandate.settings
         quotes = self.want(settings)
         sides = {Side.BUY: quotes.bids, Side.SELL: quotes.asks}
-        self._shed_excess(settings, now_ns)
+        self._shed_excess(settings, mandate.now_ns)
         for side in reducing_first(self.account.ledger.position):
             # Invariant 1: each leg for itself; what is refused on one side does not reach the other.
-            wanted = self._fit(sides[side], side, permissions, settings, now_ns=now_ns)
-            self._serve(side, wanted, permissions, settings, deadlines=deadlines, now_ns=now_ns)
+            self._serve(side, self._fit(sides[side], side, mandate), mandate)
         self.rounds += 1
-        self._log_round(quotes, settings, reduce_only=not permissions.open)
+        self._log_round(quotes, settings, reduce_only=not mandate.permissions.open)
 
     def want(self, settings: Settings) -> Quotes:
         """What the strategy wants now."""
@@ -107,24 +107,20 @@ class Desk:
         self.quotes = grid.quotes(view, settings.quote, settings.risk)
         return self.quotes
 
-    def _fit(
-        self, wanted: Sequence[Wanted], side: Side, permissions: Permissions, settings: Settings, *, now_ns: int
-    ) -> tuple[Wanted, ...]:
+    def _fit(self, wanted: Sequence[Wanted], side: Side, mandate: Mandate) -> tuple[Wanted, ...]:
         """Cut the wanted quotes to what may rest at once, so that comparing with what rests is stable."""
-        gate, instrument = self.gate, self.instrument
-        ledger = gate.ledger
-        if permissions.open:
-            left = settings.risk.max_lots - ledger.high if side is Side.BUY else settings.risk.max_lots + ledger.low
-        else:
-            left = ledger.reducible(side)
+        instrument, ledger, risk = self.instrument, self.account.ledger, mandate.settings.risk
+        opening = mandate.permissions.open
+        under_cap = risk.max_lots - ledger.high if side is Side.BUY else risk.max_lots + ledger.low
+        left = under_cap if opening else ledger.reducible(side)
         shift = self.back_off[side].shift * -side.sign
-        low, high = instrument.price_bounds(round(self.market.mark_ticks(now_ns)))
+        low, high = instrument.price_bounds(round(self.market.mark_ticks(mandate.now_ns)))
         fitted: list[Wanted] = []
         for want in wanted:
             price = want.price + shift
-            least = instrument.least_lots(price) if permissions.open else instrument.min_lots
-            most = instrument.most_lots(price, settings.risk.max_order_notional)
-            lots = min(max(want.lots, least), max(most, 0 if permissions.open else least), left)
+            least = instrument.least_lots(price) if opening else instrument.min_lots
+            most = instrument.most_lots(price, risk.max_order_notional)
+            lots = min(max(want.lots, least), most if opening else max(most, least), left)
             if lots < least or not low <= price <= high:
                 continue
             fitted.append(replace(want, price=price, lots=lots))
@@ -132,19 +128,10 @@ class Desk:
         self.at_cap[side] = not fitted
         return tuple(fitted)
 
-    def _serve(
-        self,
-        side: Side,
-        wanted: tuple[Wanted, ...],
-        permissions: Permissions,
-        settings: Settings,
-        *,
-        deadlines: Deadlines,
-        now_ns: int,
-    ) -> None:
-        quote = settings.quote
+    def _serve(self, side: Side, wanted: tuple[Wanted, ...], mandate: Mandate) -> None:
+        now_ns, reduce_only = mandate.now_ns, not mandate.permissions.open
+        quote = mandate.settings.quote
         paused = self.back_off[side].paused(now_ns)
-        reduce_only = not permissions.open
         found = difference(wanted, self.account.tracker.of(side), quote, reduce_only=reduce_only, now_ns=now_ns)
         for order in found.withdraw:
             self._cancel(order, now_ns, reason="not_wanted")
@@ -158,13 +145,7 @@ class Desk:
             return
         tif = TimeInForce.GTX if quote.post_only else TimeInForce.GTC
         for want in found.place[:places]:
-            self.send(
-                Proposal(side, OrderType.LIMIT, tif, want.price, want.lots, want.static),
-                permissions,
-                settings,
-                deadlines=deadlines,
-                now_ns=now_ns,
-            )
+            self.send(Proposal(side, OrderType.LIMIT, tif, want.price, want.lots, want.static), mandate)
 
     def _shed_excess(self, settings: Settings, now_ns: int) -> None:
         """Cancel opening orders that no longer fit: maxPosition was lowered, or the position moved without us."""
@@ -190,20 +171,19 @@ class Desk:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    def send(
-        self, proposal: Proposal, permissions: Permissions, settings: Settings, *, deadlines: Deadlines, now_ns: int
-    ) -> bool:
+    def send(self, proposal: Proposal, mandate: Mandate) -> bool:
         """Put one order through the gate; True where it left."""
-        verdict = self.gate.admit(proposal, permissions, settings, deadlines=deadlines, now_ns=now_ns)
+        verdict = self.gate.admit(proposal, mandate)
         if isinstance(verdict, Refused):
             self._refused(proposal, verdict)
             return False
-        if 2 * verdict.lots < proposal.lots and permissions.open:
+        if 2 * verdict.lots < proposal.lots and mandate.permissions.open:
             return False  # room is taken by orders whose cancels are on the way; a crumb now would only be replaced
-        self._place(proposal, verdict, settings, now_ns)
+        self._place(proposal, verdict, mandate)
         return True
 
-    def _place(self, proposal: Proposal, verdict: Admitted, settings: Settings, now_ns: int) -> None:
+    def _place(self, proposal: Proposal, verdict: Admitted, mandate: Mandate) -> None:
+        settings, now_ns = mandate.settings, mandate.now_ns
         self._sequence += 1
         account = self.account
         cid = str(ClientOrderId(account.claim.order_prefix, account.epoch, self._sequence))
@@ -262,14 +242,13 @@ class Desk:
 
     # -- closing -------------------------------------------------------------------------------------------------------
 
-    def close(
-        self, permissions: Permissions, settings: Settings, *, deadlines: Deadlines, now_ns: int, whole: bool
-    ) -> None:
+    def close(self, mandate: Mandate, *, whole: bool) -> None:
         """One step of closing by taking: withdraw what rests, then one reducing order at a time."""
+        settings, now_ns = mandate.settings, mandate.now_ns
         for order in list(self.account.tracker.live.values()):
             if order.time_in_force is not TimeInForce.IOC and order.type is not OrderType.MARKET:
                 self._cancel(order, now_ns, reason="closing")
-        if permissions.reduce_taker is Taker.BOUNDED:
+        if mandate.permissions.reduce_taker is Taker.BOUNDED:
             most = None if whole else settings.quote.base_lots * settings.quote.levels
             proposal = self.closer.bounded(self.account, self.market, settings.risk, most_lots=most, now_ns=now_ns)
         else:
@@ -278,7 +257,7 @@ class Desk:
             )
             proposal = self.closer.blind(self.account, touch=touch, now_ns=now_ns)
         if proposal is not None:
-            self.send(proposal, permissions, settings, deadlines=deadlines, now_ns=now_ns)
+            self.send(proposal, mandate)
 
     # -- dry run -------------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,16 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True)
+class Mandate:
+    """Under what an order may be sent now; decided anew at every review."""
+
+    permissions: Permissions
+    settings: Settings
+    deadlines: Deadlines
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """An order that somebody wants."""
 
@@ -108,12 +118,11 @@ class Gate:
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
-    def admit(
-        self, proposal: Proposal, permissions: Permissions, settings: Settings, *, deadlines: Deadlines, now_ns: int
-    ) -> Admitted | Refused:
+    def admit(self, proposal: Proposal, mandate: Mandate) -> Admitted | Refused:
         """How much of an order may leave now, and with which flag."""
-        deadline = deadlines.send_deadline(recv_window_ns=settings.recv_window_ns)
-        if now_ns >= deadline:
+        permissions, settings = mandate.permissions, mandate.settings
+        deadline = mandate.deadlines.send_deadline(recv_window_ns=settings.recv_window_ns)
+        if mandate.now_ns >= deadline:
             return Refused("deadline")
         allowed = _allowed(proposal, permissions)
         if not (permissions.open or allowed):
@@ -125,7 +134,7 @@ class Gate:
             return (
                 self._reduce(proposal, reducing, settings, deadline=deadline) if allowed else Refused("not_permitted")
             )
-        return self._open(proposal, reducing, settings, deadline=deadline, now_ns=now_ns)
+        return self._open(proposal, reducing, settings, deadline=deadline, now_ns=mandate.now_ns)
 
     def _reduce(self, proposal: Proposal, reducing: int, settings: Settings, *, deadline: int) -> Admitted | Refused:
         most = self.instrument.market_max_lots if proposal.type is OrderType.MARKET else self.instrument.max_lots

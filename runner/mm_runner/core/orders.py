@@ -1,11 +1,11 @@
-"""The order tracker: every own order from the moment it is decided until the venue proves its end.
+r"""The order tracker: every own order from the moment it is decided until the venue proves its end.
 
 Three sources speak of an order (REST answers, the user stream, queries), in any order and any number of times; each is folded in by the
 cumulative executed quantity and by the rule that a final state is final. An unknown result is proven by query, never sent again blind, never dropped.
 
     PENDING_NEW --ack/report--> NEW --> PARTIALLY_FILLED --> FILLED
-         |  \\--unknown--> UNKNOWN --query--> any               |
-         \\--refused--> REJECTED         cancel: PENDING_CANCEL --> CANCELED | EXPIRED | FILLED
+         |  \--unknown--> UNKNOWN --query--> any               |
+         \--refused--> REJECTED         cancel: PENDING_CANCEL --> CANCELED | EXPIRED | FILLED
 """
 
 from __future__ import annotations

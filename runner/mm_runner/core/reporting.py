@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -80,7 +81,7 @@ def phase_of(engine: Engine, now: Instant) -> Phase:
         return Phase.STOPPING
     state, ruler = engine.effective
     desk, settings = engine.desk, engine.settings
-    closing = settings is not None and settings.desired_state is DesiredState.FLAT or engine.authority.local_close
+    closing = (settings is not None and settings.desired_state is DesiredState.FLAT) or engine.authority.local_close
     match state:
         case EffectiveState.RUNNING:
             return Phase.QUOTING if _quoting(engine, now) else Phase.STARTING
@@ -113,26 +114,8 @@ def message_of(engine: Engine, now: Instant) -> str:
         if _quoting(engine, now):
             return ""
         return "about to quote; if this lasts, look at risk_reject and order_reject lines: sizes below the venue's minimum, or no margin"
-    match ruler:
-        case Ruler.SPEC:
-            return _wanted(engine)
-        case Ruler.RISK:
-            return _risk_message(engine)
-        case Ruler.LOCAL:
-            return "the local latch is set; remove it with mm-runner halt --clear in the pod"
-        case Ruler.DRY_RUN:
-            return "dry run: everything works but no order is sent; set spec.dryRun to false to trade"
-        case Ruler.LEASE:
-            plane = "" if authority.control_plane_ok else "; the API server cannot be read"
-            return f"the claim's Lease is not held, so nothing may be sent{plane}"
-        case Ruler.DEADMAN:
-            return "the dead-man switch is not armed yet, so nothing may be sent"
-        case Ruler.RECONCILING:
-            return _reconciling(engine)
-        case Ruler.DATA:
-            return "the order book is not in step with the exchange or too old; quotes are pulled until it is"
-        case _:
-            return f"{ruler} rules; remove it to go on"
+    speaker = _SPEAKERS.get(ruler)
+    return speaker(engine) if speaker else f"{ruler} rules; remove it to go on"
 
 
 def _wanted(engine: Engine) -> str:
@@ -169,6 +152,23 @@ def _reconciling(engine: Engine) -> str:
     if not engine.authority.halts_readable:
         return "the namespace's TradingHalts have not been read yet, which counts as a halt"
     return "position and open orders are being read from the exchange; nothing is quoted before they agree"
+
+
+def _lease_message(engine: Engine) -> str:
+    plane = "" if engine.authority.control_plane_ok else "; the API server cannot be read"
+    return f"the claim's Lease is not held, so nothing may be sent{plane}"
+
+
+_SPEAKERS: Final[Mapping[str, Callable[[Engine], str]]] = {
+    Ruler.SPEC: _wanted,
+    Ruler.RISK: _risk_message,
+    Ruler.RECONCILING: _reconciling,
+    Ruler.LEASE: _lease_message,
+    Ruler.LOCAL: lambda _: "the local latch is set; remove it with mm-runner halt --clear in the pod",
+    Ruler.DRY_RUN: lambda _: "dry run: everything works but no order is sent; set spec.dryRun to false to trade",
+    Ruler.DEADMAN: lambda _: "the dead-man switch is not armed yet, so nothing may be sent",
+    Ruler.DATA: lambda _: "the order book is not in step with the exchange or too old; quotes are pulled until it is",
+}
 
 
 def transition_key(engine: Engine, now: Instant) -> object:

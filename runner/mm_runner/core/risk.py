@@ -50,7 +50,6 @@ class Exposure:
     liquidation_distance: float
     """Part of the mark between mark and liquidation price; infinite without one."""
     volume: Decimal
-    mid_ticks: float
 
 
 @dataclass(frozen=True, slots=True)

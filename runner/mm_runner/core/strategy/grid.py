@@ -13,6 +13,7 @@ Take profit: beyond it the reducing side's first level offers the whole position
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from mm_runner.core.messages import Side
@@ -30,21 +31,21 @@ def inventory_factor(position: int, risk: RiskSettings) -> float:
 
 
 def volatility_factor(view: View, quote: QuoteSettings) -> float:
-    """v of the formulas."""
+    """The factor v of the formulas."""
     if view.volatility_unit <= 0:
         return 0.0
     return min(quote.volatility_factor * view.volatility / view.volatility_unit, MAX_VOLATILITY_FACTOR)
 
 
 def full_spread(view: View, quote: QuoteSettings, *, volatility: float, inventory: float) -> float:
-    """s of the formulas. Fees of a round trip are a floor that even maxSpread does not undercut, unless allowed."""
+    """The spread s of the formulas. Fees of a round trip are a floor that even maxSpread does not undercut, unless allowed."""
     floor = 0.0 if quote.allow_below_fees else 2 * float(view.maker_fee)
     spread = max(quote.min_spread, floor) * (1 + volatility) * (1 + abs(inventory))
     return max(min(spread, quote.max_spread), floor)
 
 
 def distances(quote: QuoteSettings) -> list[float]:
-    """d_k of the formulas for every level, as parts of the centre."""
+    """The distances d_k of the formulas for every level, as parts of the centre."""
     found, distance, step = [0.0], 0.0, quote.spacing
     for _ in range(1, quote.levels):
         distance += step
@@ -61,8 +62,8 @@ def quotes(view: View, quote: QuoteSettings, risk: RiskSettings) -> Quotes:
     mid = view.mid
     centre = mid * (1 - inventory * spread * quote.skew_factor - quote.funding_bias * view.funding_rate)
     return Quotes(
-        bids=_side(Side.BUY, view, quote, centre=centre, half=spread / 2, inventory=inventory),
-        asks=_side(Side.SELL, view, quote, centre=centre, half=spread / 2, inventory=inventory),
+        bids=_side(Side.BUY, view, quote, lean=Lean(centre, spread / 2, inventory)),
+        asks=_side(Side.SELL, view, quote, lean=Lean(centre, spread / 2, inventory)),
         spread=spread,
         volatility_factor=volatility,
         inventory_factor=inventory,
@@ -70,16 +71,23 @@ def quotes(view: View, quote: QuoteSettings, risk: RiskSettings) -> Quotes:
     )
 
 
-def _side(
-    side: Side, view: View, quote: QuoteSettings, *, centre: float, half: float, inventory: float
-) -> tuple[Wanted, ...]:
-    sign = side.sign
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """Where both sides hang: centre in ticks, half spread as its part, inventory factor."""
+
+    centre: float
+    half: float
+    inventory: float
+
+
+def _side(side: Side, view: View, quote: QuoteSettings, *, lean: Lean) -> tuple[Wanted, ...]:
+    sign, inventory = side.sign, lean.inventory
     reducing = inventory * sign < 0
     grinding = abs(inventory) >= quote.grinding
     base = quote.base_lots * (1 - abs(inventory)) if grinding and not reducing else float(quote.base_lots)
     wanted: list[Wanted] = []
     for level, distance in enumerate(distances(quote)):
-        price = _rounded(centre * (1 - sign * (half + distance)), sign)
+        price = _rounded(lean.centre * (1 - sign * (lean.half + distance)), sign)
         if level == 0 and reducing and abs(inventory) >= quote.pinning:
             price = _pinned(price, view, sign=sign, inside=grinding)
         price = _passive(price, view, sign=sign, post_only=quote.post_only)
