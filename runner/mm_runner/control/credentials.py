@@ -8,35 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mm_contract.names import API_KEY_FILE, API_SECRET_FILE
-from mm_contract.redaction import fingerprint
+from mm_runner.venue.signing import Credentials
 
 _POLL_SECONDS: Final = 0.5
 
 
 class CredentialsError(ValueError):
     """The files are missing or empty; the text says which and what to do, and never holds their content (invariant 8)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An API key; neither part is ever shown, not even by `repr` (invariant 8)."""
-
-    api_key: str
-    api_secret: str
-
-    def __repr__(self) -> str:
-        """The fingerprint only."""
-        return f"Credentials({self.fingerprint})"
-
-    @property
-    def fingerprint(self) -> str:
-        """How the key may be spoken of."""
-        return fingerprint(self.api_key)
 
 
 def read_credentials(directory: Path) -> Credentials:

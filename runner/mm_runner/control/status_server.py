@@ -71,7 +71,10 @@ class StatusServer:
 
     def __init__(self, feed: StatusFeed, *, health: Callable[[], Health], tokens: TokenFolder | None) -> None:
         self._feed = feed
-        self._health = health
+        self.health = health
+        """May be replaced while serving."""
+        self.port = 0
+        """Where it listens, once started."""
         self._tokens = tokens
         self._server: Server | None = None
         self._consumers = 0
@@ -100,7 +103,8 @@ class StatusServer:
             close_timeout=1,
             server_header=None,
         )
-        return int(self._server.sockets[0].getsockname()[1])
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self.port
 
     async def stop(self) -> None:
         """Close the listener and every stream."""
@@ -111,9 +115,9 @@ class StatusServer:
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
         if path == HEALTH_PATH:
-            return _probe(connection, self._health().unhealthy)
+            return _probe(connection, self.health().unhealthy)
         if path == READY_PATH:
-            return _probe(connection, self._health().unready)
+            return _probe(connection, self.health().unready)
         if path != STATUS_PATH:
             return connection.respond(
                 http.HTTPStatus.NOT_FOUND, f"no such path; there are {HEALTH_PATH}, {READY_PATH} and {STATUS_PATH}\n"
