@@ -89,7 +89,7 @@ class _Trade(_Frame, tag="trade", gc=False):
 class _MarkPriceUpdate(_Frame, tag="markPriceUpdate", gc=False):
     symbol: str = msgspec.field(name="s")
     mark: float = msgspec.field(name="p")
-    funding_rate: float | str = msgspec.field(name="r", default=0.0)  # an empty string on delivery contracts
+    funding_rate: str | float = msgspec.field(name="r", default="")  # empty on delivery contracts
     next_funding_ms: int = msgspec.field(name="T", default=0)
     event_ms: int = msgspec.field(name="E", default=0)
 
@@ -213,7 +213,7 @@ class MarketDecoder:
         """
         try:
             frame = _wrapped_market.decode(payload).data if payload.startswith(_WRAPPED) else _market.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _explain(payload, error, frozenset())
             return None
         if frame.symbol != self._symbol:
@@ -246,10 +246,9 @@ class MarketDecoder:
             case _MarkPriceUpdate():
                 self.sequence = frame.event_ms
                 _check(frame.mark)
-                rate = frame.funding_rate
                 return MarkPrice(
                     mark=frame.mark,
-                    funding_rate=rate if isinstance(rate, float) and -1 < rate < 1 else 0.0,
+                    funding_rate=_rate(frame.funding_rate),
                     next_funding_ms=frame.next_funding_ms,
                     event_ms=frame.event_ms,
                 )
@@ -283,7 +282,7 @@ class UserDecoder:
         """
         try:
             frame = _wrapped_user.decode(payload).data if payload.startswith(_WRAPPED) else _user.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _explain(payload, error, _IGNORED_USER_EVENTS)
             return None
         match frame:
@@ -348,6 +347,15 @@ def _check(*values: float) -> None:
             raise MalformedError("absurd_value", f"a price or quantity of {value}")
 
 
+def _rate(text: str | float) -> float:
+    """A funding rate; one that is missing or that no venue would charge counts as 0."""
+    try:
+        rate = float(text)
+    except ValueError:
+        return 0.0
+    return rate if -1 < rate < 1 else 0.0
+
+
 def _explain(payload: bytes, error: Exception, ignored: frozenset[str]) -> None:
     """The slow path for a frame that did not decode: a subscription's reply, an event we do not need, or garbage.
 
@@ -364,11 +372,13 @@ def _explain(payload: bytes, error: Exception, ignored: frozenset[str]) -> None:
     event = body.get("e")
     if event is None and "id" in body and ("result" in body or "error" in body):
         return
+    if not isinstance(event, str):
+        raise MalformedError("unknown_event", "an event without a name") from None
     if event in ignored:
         return
     if event in _KNOWN_EVENTS:
         raise MalformedError("bad_field", f"{event}: {str(error)[:120]}") from None
-    raise MalformedError("unknown_event", f"event {str(event)[:40]!r}") from None
+    raise MalformedError("unknown_event", f"event {event[:40]!r}") from None
 
 
 _KNOWN_EVENTS: Final = frozenset(
