@@ -36,18 +36,23 @@ def code_layer(image: ImageFacts) -> Layer:
 
 def _write(image: ImageFacts, target: Path) -> Layer:
     with work_folder(f"code-{image.name}") as scratch:
-        code, commands = scratch / "code", scratch / "bin"
-        for package in image.packages:
-            shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-        compile_byte_code(code, f"{facts().home}/code", purpose=f"code of the {image.name} image")
-        _write_metadata(code)
-        commands.mkdir()
-        for name, target_function in image.commands.items():
-            module, _, function = target_function.partition(":")
-            (commands / name).write_text(_COMMAND.format(module=module, function=function))
-            (commands / name).chmod(0o755)
-        home = facts().home
-        return write_layer(target, [(code, f"{home}/code"), (commands, f"{home}/bin")], entry_filter=owned_by_root)
+        stage_code(image, scratch)
+        trees = [(scratch / name, f"{facts().home}/{name}") for name in ("code", "bin")]
+        return write_layer(target, trees, entry_filter=owned_by_root)
+
+
+def stage_code(image: ImageFacts, home: Path) -> None:
+    """Put an image's packages into `home`/code and its commands into `home`/bin, as they lie in the image."""
+    code, commands = home / "code", home / "bin"
+    for package in image.packages:
+        shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    compile_byte_code(code, f"{facts().home}/code", purpose=f"code of the {image.name} image")
+    _write_metadata(code)
+    commands.mkdir()
+    for name, target in image.commands.items():
+        module, _, function = target.partition(":")
+        (commands / name).write_text(_COMMAND.format(module=module, function=function))
+        (commands / name).chmod(0o755)
 
 
 def _write_metadata(code: Path) -> None:

@@ -2,12 +2,15 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from mm_cluster.commands import guarded
 from mm_cluster.image_archive import Image
 from mm_cluster.lock import exclusive
 
 from mm_images.build import build_image, content_reference, write_archive
+from mm_images.code import stage_code
+from mm_images.dependencies import stage_dependencies
 from mm_images.facts import ImageFacts, facts, selected
 from mm_images.load import load as load_images
 from mm_images.load import target_cluster
@@ -48,3 +51,17 @@ def _load(chosen: list[ImageFacts]) -> None:
         built = _build_all(chosen)
         load_images(list(built.values()), cluster)
     print(json.dumps({image.name: content_reference(image, built[image.name]) for image in chosen}))
+
+
+def stage() -> int:
+    """`images/stage`: what the Dockerfiles run."""
+    text = "Write one part of an image's /opt/market-maker into a folder; the Dockerfiles call this."
+    parser = argparse.ArgumentParser(prog="images/stage", description=text)
+    parser.add_argument("part", choices=["dependencies", "code"])
+    parser.add_argument("image", choices=sorted(facts().images))
+    parser.add_argument("home", type=Path, metavar="DIR", help="stands for /opt/market-maker")
+    arguments = parser.parse_args()
+    image, home = facts().images[arguments.image], arguments.home
+    if arguments.part == "code":
+        return guarded(lambda: stage_code(image, home))
+    return guarded(lambda: stage_dependencies(image, home / "dependencies"))

@@ -35,16 +35,21 @@ def _platforms() -> list[str]:
 
 def _install(image: ImageFacts, target: Path) -> Layer:
     with work_folder(f"wheels-{image.name}") as scratch:
-        site = scratch / "site"
-        argv = [python_311(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        argv += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--python-version", "3.11"]
-        argv += ["--implementation", "cp", "--target", str(site)]
-        argv += [word for name in _platforms() for word in ("--platform", name)]
-        run_step(f"wheels of the {image.name} image", [*argv, "--requirement", str(image.lock)])
-        _leave_out_unread(site)
-        _replace_source_by_byte_code(site)
-        compile_byte_code(site, f"{facts().home}/dependencies", purpose=f"byte code of the {image.name} image")
-        return write_layer(target, [(site, f"{facts().home}/dependencies")], entry_filter=owned_by_root)
+        stage_dependencies(image, scratch / "site")
+        trees = [(scratch / "site", f"{facts().home}/dependencies")]
+        return write_layer(target, trees, entry_filter=owned_by_root)
+
+
+def stage_dependencies(image: ImageFacts, site: Path) -> None:
+    """Install an image's wheels into a folder, as they lie in the image."""
+    argv = [python_311(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    argv += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--python-version", "3.11"]
+    argv += ["--implementation", "cp", "--target", str(site)]
+    argv += [word for name in _platforms() for word in ("--platform", name)]
+    run_step(f"wheels of the {image.name} image", [*argv, "--requirement", str(image.lock)])
+    _leave_out_unread(site)
+    _replace_source_by_byte_code(site)
+    compile_byte_code(site, f"{facts().home}/dependencies", purpose=f"byte code of the {image.name} image")
 
 
 def _leave_out_unread(site: Path) -> None:
