@@ -12,7 +12,6 @@ from mm_contract import names
 from mm_operator import __version__
 from mm_operator.settings import ALLOY_IMAGE, PROMTAIL_IMAGE, Settings, SettingsError, read_status_keys
 
-EXIT_USAGE: Final = 2
 EXIT_FAILED: Final = 1
 
 
@@ -129,6 +128,9 @@ def run(  # noqa: PLR0913 - one argument per flag
         raise click.ClickException(
             f"a port cannot be served: {error}; choose another with --metrics-port or --health-port"
         ) from error
+    except Exception as error:  # noqa: BLE001 - the process's border: one JSON line instead of a trace, and exit code 1
+        logs.last_words(error)
+        raise SystemExit(EXIT_FAILED) from None
 
 
 @main.command()

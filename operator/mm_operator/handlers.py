@@ -18,7 +18,7 @@ from mm_operator.kube.kinds import CHILD_KINDS, MARKET_MAKER, POD, Kind
 from mm_operator.resync import OURS
 
 _REQUEST_SECONDS: Final = 10.0
-_SERVER_SECONDS: Final = 290.0
+_SERVER_SECONDS: Final = 290  # an integer on the wire
 _BACKOFF_CAP_SECONDS: Final = 10.0
 
 

@@ -11,7 +11,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_QUIET: Final = ("websockets", "aiohttp.access", "asyncio")
+_QUIET: Final = ("kopf", "websockets", "aiohttp.access", "asyncio")
 
 
 def configure(level: str) -> None:
@@ -43,6 +43,17 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def last_words(error: BaseException) -> None:
+    """Say in one line why the process ends: the innermost reasons of a group of exceptions, without their traces."""
+    structlog.get_logger(__name__).error("operator_failed", error="; ".join(_reasons(error)))
+
+
+def _reasons(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [reason for each in error.exceptions for reason in _reasons(each)]
+    return [f"{type(error).__name__}: {error}"]
 
 
 def _timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,0 +1,249 @@
+"""A desk against a real API server: the operator as a process, engines as WebSocket servers that say what a test wants them to say.
+
+There are no nodes, so the tests play the kubelet: they write the pod status that a kubelet would write.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from mm_contract import report as reports
+from mm_contract.report import EngineSection, Snapshot, SpecSection, StatusReport
+from mm_contract.status_token import status_token, token_matches
+
+Json = dict[str, Any]
+Answer = TypeVar("Answer")
+KEY = b"0123456789abcdef0123456789abcdef"
+SYSTEM = "mm-system"
+
+
+def wait_for(probe: Callable[[], Answer | None], *, seconds: float = 15, what: str, every: float = 0.05) -> Answer:
+    """The first truthy answer; fails by name when the bound passes."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(every)
+
+
+@dataclass
+class Engine:
+    """A runner's status stream on a loopback address of its own."""
+
+    host: str
+    port: int
+    uid: str
+    report: StatusReport
+    sequence: int = 0
+    connections: list[ServerConnection] = field(default_factory=list)
+    refused: int = 0
+
+    def start(self) -> None:
+        self._server = serve(self._handle, self.host, self.port, process_request=self._authorize)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _authorize(self, _connection: ServerConnection, request: Request) -> Response | None:
+        if token_matches(status_token(KEY, self.uid), request.headers.get("Authorization")):
+            return None
+        self.refused += 1
+        return Response(401, "Unauthorized", Headers())
+
+    def _handle(self, connection: ServerConnection) -> None:
+        connection.send(reports.encode(Snapshot(sequence=self.sequence, report=self.report)).decode())
+        self.connections.append(connection)
+        for _ in connection:
+            pass
+
+    def say(self, **sections: Any) -> None:
+        """Change sections of the report and send the delta."""
+        after = msgspec.structs.replace(self.report, **sections)
+        self.sequence += 1
+        delta = reports.difference(self.report, after, sequence=self.sequence)
+        self.report = after
+        if delta is None:
+            return
+        for connection in self.connections:
+            connection.send(reports.encode(delta).decode())
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        for connection in self.connections:
+            connection.close()
+        self.connections.clear()
+
+
+@dataclass
+class Operator:
+    """`mm-operator run` as a process."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [str(Path(sys.executable).with_name("mm-operator")), "run", *self.arguments]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        code = self.process.wait(seconds)
+        self.process = None
+        return code
+
+    def lines(self) -> list[Json]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def port(self, name: str) -> int:
+        started = [line for line in self.lines() if line["event"] == "operator_start"]
+        return int(started[-1][name])
+
+
+@dataclass
+class World:
+    """One namespace of its own on the shared API server, and one operator that watches nothing else."""
+
+    kubectl: Callable[..., subprocess.CompletedProcess[str]]
+    namespace: str
+    operator: Operator
+    status_port: int
+    address: int
+    engines: list[Engine] = field(default_factory=list)
+
+    def json(self, *arguments: str) -> Json:
+        return json.loads(self.kubectl("-n", self.namespace, *arguments, "-o", "json").stdout)
+
+    def find(self, kind: str, name: str, *, namespace: str | None = None) -> Json | None:
+        done = self.kubectl("-n", namespace or self.namespace, "get", kind, name, "-o", "json", ok=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def items(self, kind: str, *, namespace: str | None = None, labels: str = "") -> list[Json]:
+        selector = ["-l", labels] if labels else []
+        done = self.kubectl("-n", namespace or self.namespace, "get", kind, *selector, "-o", "json")
+        return json.loads(done.stdout)["items"]
+
+    def apply(self, name: str = "ethusdt", **spec: Any) -> Json:
+        manifest = {
+            "apiVersion": "marketmaker.io/v1alpha1",
+            "kind": "MarketMaker",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "symbol": "ETHUSDT",
+                "exchange": {"account": f"{self.namespace}-a", "credentials": {"secretName": "mm-desk-a"}},
+                "strategy": {"grid": {}},
+            }
+            | spec,
+        }
+        return json.loads(self.kubectl("apply", "-o", "json", "-f", "-", stdin=json.dumps(manifest)).stdout)
+
+    def patch(self, name: str, body: Json, *, kind: str = "mm", subresource: str = "") -> None:
+        extra = [f"--subresource={subresource}"] if subresource else []
+        self.kubectl("-n", self.namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(body), *extra)
+
+    def resource(self, name: str = "ethusdt") -> Json:
+        return self.json("get", "mm", name)
+
+    def status(self, name: str = "ethusdt") -> Json:
+        return self.resource(name).get("status", {})
+
+    def condition(self, kind: str, name: str = "ethusdt") -> Json:
+        return next((each for each in self.status(name).get("conditions", []) if each["type"] == kind), {})
+
+    def pods(self) -> list[Json]:
+        return self.items("pods")
+
+    def await_pod(self, name: str = "ethusdt", *, attempt: int = 1) -> Json:
+        def pod() -> Json | None:
+            return next(
+                (
+                    each
+                    for each in self.pods()
+                    if each["metadata"]["labels"]["marketmaker.io/name"] == name
+                    and each["metadata"]["labels"]["marketmaker.io/attempt"] == str(attempt)
+                ),
+                None,
+            )
+
+        return wait_for(pod, what=f"pod of attempt {attempt} of {name}")
+
+    def engine(self, pod: Json) -> Engine:
+        """Let the pod run, with a status stream behind its address."""
+        self.address += 1
+        owner = pod["metadata"]["ownerReferences"][0]
+        resource = self.resource(owner["name"])
+        engine = Engine(
+            host=f"127.0.{self.address // 250}.{self.address % 250 + 2}",
+            port=self.status_port,
+            uid=owner["uid"],
+            report=StatusReport(
+                engine=EngineSection(
+                    namespace=self.namespace,
+                    name=owner["name"],
+                    uid=owner["uid"],
+                    symbol="ETHUSDT",
+                    pod_name=pod["metadata"]["name"],
+                    pod_uid=pod["metadata"]["uid"],
+                    version="test",
+                    epoch=7,
+                    attempt=1,
+                    started_at="2026-01-01T00:00:00Z",
+                ),
+                spec=SpecSection(
+                    observed_generation=resource["metadata"]["generation"],
+                    applied_generation=resource["metadata"]["generation"],
+                ),
+            ),
+        )
+        engine.start()
+        self.engines.append(engine)
+        self.kubelet(pod, "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, ip=engine.host)
+        return engine
+
+    def kubelet(self, pod: Json, phase: str, state: Json, *, ip: str = "") -> None:
+        """Write the pod status that a kubelet would write."""
+        name = pod["metadata"]["name"]
+        status: Json = {
+            "phase": phase,
+            "containerStatuses": [
+                {
+                    "name": "runner",
+                    "image": "x",
+                    "imageID": "x",
+                    "ready": phase == "Running",
+                    "restartCount": 0,
+                    "state": state,
+                }
+            ],
+        }
+        if ip:
+            status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
+        self.patch(name, {"status": status}, kind="pod", subresource="status")
+
+    def finish(self, pod: Json, message: str = "", *, exit_code: int = 0) -> None:
+        """The container ends; the pod object stays until it is deleted."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        ended = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now, "reason": "Completed"}
+        self.kubelet(pod, "Succeeded" if exit_code == 0 else "Failed", {"terminated": ended})
+
+    def events(self, reason: str) -> list[Json]:
+        return [each for each in self.items("events.events.k8s.io") if each["reason"] == reason]
