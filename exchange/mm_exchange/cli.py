@@ -30,23 +30,54 @@ def main() -> None:
 
 @main.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65533),
-              help="REST port; sockets are on the next one, admin on the one after. 0: three free ports.")
-@click.option("--tape", "tapes", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Recorded tape to replay; may be repeated (same symbols: one after another).")
+@click.option(
+    "--port",
+    default=8081,
+    show_default=True,
+    type=click.IntRange(0, 65533),
+    help="REST port; sockets are on the next one, admin on the one after. 0: three free ports.",
+)
+@click.option(
+    "--tape",
+    "tapes",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Recorded tape to replay; may be repeated (same symbols: one after another).",
+)
 @click.option("--synthetic", multiple=True, metavar="SYMBOL", help="Symbol with synthetic flow; may be repeated.")
-@click.option("--flow", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON file with parameters of the synthetic flow, by symbol.")
+@click.option(
+    "--flow",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with parameters of the synthetic flow, by symbol.",
+)
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of synthetic flow and faults.")
-@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 1000),
-              help="Speed of the market against the wall clock.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 1000),
+    help="Speed of the market against the wall clock.",
+)
 @click.option("--loop", is_flag=True, help="Play tapes for ever; ids are re-based and clients must resync at the wrap.")
-@click.option("--accounts", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help='JSON list of {"apiKey","apiSecret","balances"} to open at the start.')
-@click.option("--old-paths", default="live", show_default=True, type=click.Choice(["live", "dead"]),
-              help="Unrouted stream URLs deliver, or subscribe and stay silent as in production.")
-@click.option("--user-events", default="required", show_default=True, type=click.Choice(["required", "optional"]),
-              help="Does a user stream without events= stay silent (production) or deliver everything?")
+@click.option(
+    "--accounts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='JSON list of {"apiKey","apiSecret","balances"} to open at the start.',
+)
+@click.option(
+    "--old-paths",
+    default="live",
+    show_default=True,
+    type=click.Choice(["live", "dead"]),
+    help="Unrouted stream URLs deliver, or subscribe and stay silent as in production.",
+)
+@click.option(
+    "--user-events",
+    default="required",
+    show_default=True,
+    type=click.Choice(["required", "optional"]),
+    help="Does a user stream without events= stay silent (production) or deliver everything?",
+)
 @click.option("--key-in-path", is_flag=True, help="Accept a listenKey as a path segment, as the testnet does.")
 @click.option("--log-level", default="warning", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="Log level on stderr.")  # fmt: skip
@@ -85,8 +116,13 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     )  # fmt: skip
     try:
         _run(options)
-    except* (ValueError, OSError) as group:
-        raise click.ClickException("; ".join(str(error) for error in _leaves(group))) from group
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except BaseExceptionGroup as group:
+        known, other = group.split((ValueError, OSError))
+        if known is None or other is not None:
+            raise
+        raise click.ClickException("; ".join(str(error) for error in _leaves(known))) from group
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
@@ -140,7 +176,9 @@ def fault_group(context: click.Context, admin: str) -> None:
 @click.option("--count", type=click.IntRange(1), help="At most this many strikes.")
 @click.option("--after-seconds", type=click.FloatRange(0), help="Begin after this time.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after this time.")
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind, such as status=503.")
+@click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind, such as status=503."
+)
 @click.pass_obj
 def add_fault(  # noqa: PLR0913 - one parameter per option is how click works
     admin: str,
@@ -197,7 +235,9 @@ def _admin(admin: str, method: str, path: str, *, body: dict[str, Any] | None = 
         with error:
             raise click.ClickException(_sentence(error.read())) from error
     except OSError as error:
-        raise click.ClickException(f"no exchange answers at {admin}: {error}; is `mm-exchange serve` running?") from error
+        raise click.ClickException(
+            f"no exchange answers at {admin}: {error}; is `mm-exchange serve` running?"
+        ) from error
 
 
 def _sentence(body: bytes) -> str:

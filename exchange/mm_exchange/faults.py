@@ -45,7 +45,7 @@ NOT_YET = frozenset({"reorder", "clock-skew", "filters-changed", "maintenance", 
 PARAMS: dict[str, frozenset[str]] = {
     "http-status": frozenset({"status", "retryAfter", "method", "path", "apiKey", "code", "msg"}),
     "reject": frozenset({"code", "msg", "status", "method", "path", "apiKey"}),
-    "delay": frozenset({"ms", "method", "path", "apiKey"}),
+    "delay": frozenset({"ms", "stream", "method", "path", "apiKey"}),
     "timeout-before": frozenset({"holdSeconds", "method", "path", "apiKey"}),
     "timeout-after": frozenset({"holdSeconds", "method", "path", "apiKey"}),
     "stall": frozenset({"method", "path", "apiKey", "stream"}),
@@ -96,7 +96,8 @@ class FaultSpec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
         for name, value in self.params.items():
             wanted = _TYPES.get(name, str)
             if not isinstance(value, wanted) or isinstance(value, bool):
-                raise ValueError(f"params.{name} must be of type {wanted.__name__}")
+                # msgspec turns ValueError (not TypeError) into the refusal that the client reads.
+                raise ValueError(f"params.{name} must be of type {wanted.__name__}")  # noqa: TRY004
         if not 400 <= self.params.get("status", 503) <= 599:
             raise ValueError("params.status must be an HTTP error status, 400..599")
 
@@ -236,6 +237,4 @@ def _meets(spec: FaultSpec, subject: Subject) -> bool:
     # A socket without a symbol of its own (a user stream, an empty stream socket) is everybody's.
     if spec.symbol is not None and subject.symbol is not None and spec.symbol != subject.symbol:
         return False
-    return all(
-        field(subject) in (None, spec.params[name]) for name, field in _FIELDS.items() if name in spec.params
-    )
+    return all(field(subject) in (None, spec.params[name]) for name, field in _FIELDS.items() if name in spec.params)

@@ -119,9 +119,7 @@ class OrderLimits:
             (counts[1], self._values.orders_per_minute, "1 MINUTE"),
         ):
             if count > limit:
-                raise VenueError(
-                    -1015, f"Too many new orders; current limit is {limit} orders per {name}.", status=429
-                )
+                raise VenueError(-1015, f"Too many new orders; current limit is {limit} orders per {name}.", status=429)
         return counts
 
     def counts(self, api_key: str, *, now_ns: int) -> tuple[int, int]:

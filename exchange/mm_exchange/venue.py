@@ -61,6 +61,14 @@ class Income:
     trade_id: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class OrderName:
+    """How a client names an order: by the venue's id, which wins, or by its own."""
+
+    order_id: int | None = None
+    client_order_id: str | None = None
+
+
 class Listing:
     """One symbol of the exchange: rules, public market, our resting orders."""
 
@@ -302,7 +310,9 @@ class Venue:
             return order
         listing.rules.check_notional(price, quantity, reduce_only=order.request.reduce_only)
         if order.request.time_in_force is TimeInForce.GTX and crosses(listing.market, price, buy=order.is_buy):
-            raise VenueError(-5022, "Due to the order could not be executed as maker, the Post Only order will be rejected.")
+            raise VenueError(
+                -5022, "Due to the order could not be executed as maker, the Post Only order will be rejected."
+            )
         self._expose(trading, order, sign=-1)
         if not order.request.reduce_only:
             try:
@@ -328,30 +338,18 @@ class Venue:
         order.price, order.quantity = price, quantity
         listing.resting.add(order, listing.market.displayed(price, buy=order.is_buy))
 
-    def find(self, trading: Trading, symbol: str, *, order_id: int | None, client_order_id: str | None) -> Order:
-        """An order of the account by the venue's id (which wins) or the client's; -2013 when there is none."""
-        order = (
-            trading.orders.get(order_id)
-            if order_id is not None
-            else trading.by_client_id.get((symbol, client_order_id or ""))
-        )
+    def find(self, trading: Trading, symbol: str, *, name: OrderName) -> Order:
+        """An order of the account; -2013 when there is none."""
+        by_client = trading.by_client_id.get((symbol, name.client_order_id or ""))
+        order = trading.orders.get(name.order_id) if name.order_id is not None else by_client
         if order is None or order.symbol != symbol:
             raise no_such_order()
         return order
 
-    def cancel(
-        self,
-        trading: Trading,
-        symbol: str,
-        *,
-        order_id: int | None,
-        client_order_id: str | None,
-        now_ns: int,
-        by: str = "client",
-    ) -> Order:
+    def cancel(self, trading: Trading, symbol: str, *, name: OrderName, by: str, now_ns: int) -> Order:
         """Take one resting order off; -2011 when it does not rest."""
         try:
-            order = self.find(trading, symbol, order_id=order_id, client_order_id=client_order_id)
+            order = self.find(trading, symbol, name=name)
         except VenueError as error:
             raise unknown_order() from error
         if not order.live:

@@ -25,7 +25,9 @@ def _printed(row: dict[str, int | str]) -> dict[str, Any]:
 
 
 def _assets(call: Call) -> list[dict[str, Any]]:
-    return [_printed(row) | {"updateTime": call.account.updated_ms} for row in views.asset_rows(call.venue, call.trading)]
+    return [
+        _printed(row) | {"updateTime": call.account.updated_ms} for row in views.asset_rows(call.venue, call.trading)
+    ]
 
 
 def _totals(call: Call) -> dict[str, str]:
@@ -49,9 +51,7 @@ def _occupied(call: Call) -> list[Position]:
     """Positions that v3 lists: with a quantity or with open orders."""
     with_orders = {order.symbol for order in call.trading.live.values()}
     return [
-        position
-        for symbol, position in call.account.positions.items()
-        if position.quantity or symbol in with_orders
+        position for symbol, position in call.account.positions.items() if position.quantity or symbol in with_orders
     ]
 
 
@@ -97,14 +97,14 @@ def position_risk_v2(call: Call) -> list[dict[str, Any]]:
     return _position_risk(call, _every_position(call), view=views.position_v2)
 
 
-def _position_risk(call: Call, positions: list[Position], *, view: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+def _position_risk(
+    call: Call, positions: list[Position], *, view: Callable[..., dict[str, Any]]
+) -> list[dict[str, Any]]:
     symbol = call.params.get("symbol")
     if symbol is not None:
         call.venue.listing(symbol)
     return [
-        view(call.venue, call.trading, position)
-        for position in positions
-        if symbol in (None, position.rules.symbol)
+        view(call.venue, call.trading, position) for position in positions if symbol in (None, position.rules.symbol)
     ]
 
 
@@ -123,9 +123,7 @@ def margin_type(call: Call) -> dict[str, Any]:
     wanted = call.params.need("marginType").upper()
     if wanted not in ("ISOLATED", "CROSSED"):
         raise VenueError(-4044, "Invalid margin type.")
-    call.venue.set_margin_type(
-        call.trading, call.params.symbol(), isolated=wanted == "ISOLATED", now_ns=call.now_ns
-    )
+    call.venue.set_margin_type(call.trading, call.params.symbol(), isolated=wanted == "ISOLATED", now_ns=call.now_ns)
     return {"code": 200, "msg": "success"}
 
 

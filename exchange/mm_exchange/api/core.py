@@ -127,16 +127,17 @@ class Api:
         headers: dict[str, str] = {}
         endpoint = self._endpoints.get((request.method, request.path))
         params = Params.parse(request.query, request.body)
+        if endpoint is None:
+            error = VenueError(-5000, f"Path {request.path}, Method {request.method} is invalid", status=404)
+            return refusal(error, headers)
         try:
-            if endpoint is None:
-                raise VenueError(-5000, f"Path {request.path}, Method {request.method} is invalid", status=404)
             weight = endpoint.weight if isinstance(endpoint.weight, int) else endpoint.weight(params)
             used = self.requests.charge(request.address, weight, now_ns=now_ns)
             headers["X-MBX-USED-WEIGHT-1M"] = str(used)
             call = self._admit(endpoint, request, params=params, now_ns=now_ns)
             result = self.run(endpoint, call, headers=headers)
         except VenueError as error:
-            if endpoint is not None and endpoint.enters:
+            if endpoint.enters:
                 self.record_refusal(params, error, api_key=request.api_key, address=request.address, now_ns=now_ns)
             return refusal(error, headers)
         return Reply(200, orjson.dumps(result), headers)
@@ -178,7 +179,11 @@ class Api:
     def record_refusal(
         self, params: Params, error: VenueError, *, api_key: str | None, address: str, now_ns: int
     ) -> None:
-        """A refused new order is always in the ledger, with what the client sent as it sent it."""
+        """A refused new order is always in the ledger, as the client sent it; a refused batch as each of its orders."""
+        if params.get("batchOrders") is not None:
+            for item in _batch(params):
+                self.record_refusal(item, error, api_key=api_key, address=address, now_ns=now_ns)
+            return
         timestamp = params.get("timestamp") or ""
         self.venue.ledger.add(
             "reject", now_ns, symbol=params.get("symbol"), api_key=api_key, code=error.code, msg=error.msg,
@@ -187,6 +192,14 @@ class Api:
             reduce_only=(params.get("reduceOnly") or "").lower() == "true", status="REJECTED", address=address,
             request_time=int(timestamp) if timestamp.isdecimal() and len(timestamp) < 16 else None,
         )  # fmt: skip
+
+
+def _batch(params: Params) -> list[Params]:
+    try:
+        return params.items("batchOrders", longest=100)
+    except VenueError:
+        # Not even readable: recorded as one refusal without an order's fields.
+        return [Params({})]
 
 
 def refusal(error: VenueError, headers: dict[str, str]) -> Reply:

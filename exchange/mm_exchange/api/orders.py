@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mm_exchange.api.params import Params
 from mm_exchange.errors import VenueError, invalid_parameter, mandatory, no_such_order
 from mm_exchange.orders import OrderRequest, OrderType, Side, TimeInForce
+from mm_exchange.venue import OrderName
 from mm_exchange.views import order_ack, order_query, order_result
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ def parse_order(venue: Venue, params: Params, *, now_ms: int) -> OrderRequest:
     rules = venue.listing(params.symbol()).rules
     side = params.choice("side", Side, code=-1117, msg="Invalid side.")
     if params.need("type").upper() in _CONDITIONAL:
-        raise VenueError(-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
+        raise VenueError(
+            -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
+        )
     kind = params.choice("type", OrderType, code=-1116, msg="Invalid orderType.")
     if (params.get("positionSide") or "BOTH") != "BOTH":
         raise VenueError(-4061, "Order's position side does not match user's setting.")
     if params.flag("closePosition"):
-        raise VenueError(-4136, "Target strategy invalid for orderType,closePosition is not allowed for LIMIT and MARKET.")
+        raise VenueError(
+            -4136, "Target strategy invalid for orderType,closePosition is not allowed for LIMIT and MARKET."
+        )
     if params.get("priceMatch") not in (None, "NONE"):
         raise VenueError(-1130, "priceMatch is not supported by this exchange; send a price.")
     stp_mode = params.get("selfTradePreventionMode") or "EXPIRE_MAKER"
@@ -98,9 +103,7 @@ def _batch_item(call: Call, item: Params) -> dict[str, Any]:
     try:
         return _place(call, item)
     except VenueError as error:
-        call.api.record_refusal(
-            item, error, api_key=call.account.api_key, address=call.address, now_ns=call.now_ns
-        )
+        call.api.record_refusal(item, error, api_key=call.account.api_key, address=call.address, now_ns=call.now_ns)
         return {"code": error.code, "msg": error.msg}
 
 
@@ -117,17 +120,17 @@ def amend(call: Call) -> dict[str, Any]:
     return order_result(amended) | {"pair": order.symbol}
 
 
-def _ids(params: Params) -> tuple[int | None, str | None]:
-    order_id, client_order_id = params.integer("orderId"), params.get("origClientOrderId")
-    if order_id is None and client_order_id is None:
+def _name(params: Params) -> OrderName:
+    name = OrderName(params.integer("orderId"), params.get("origClientOrderId"))
+    if name == OrderName():
         raise VenueError(-1102, "Either 'origClientOrderId' or 'orderId' must be sent.")
-    return order_id, client_order_id
+    return name
 
 
 def _named(call: Call) -> Order:
-    order_id, client_order_id = _ids(call.params)
+    name = _name(call.params)
     symbol = call.venue.listing(call.params.symbol()).rules.symbol
-    return call.venue.find(call.trading, symbol, order_id=order_id, client_order_id=client_order_id)
+    return call.venue.find(call.trading, symbol, name=name)
 
 
 def query(call: Call) -> dict[str, Any]:
@@ -178,20 +181,17 @@ def _within(params: Params) -> Callable[[Order], bool]:
 
 def cancel(call: Call) -> dict[str, Any]:
     """DELETE /fapi/v1/order; -2011 when it does not rest."""
-    order_id, client_order_id = _ids(call.params)
-    return _cancel(call, order_id=order_id, client_order_id=client_order_id, by="client")
+    return _cancel(call, _name(call.params), by="client")
 
 
-def _cancel(call: Call, *, order_id: int | None, client_order_id: str | None, by: str) -> dict[str, Any]:
+def _cancel(call: Call, name: OrderName, *, by: str) -> dict[str, Any]:
     symbol = call.venue.listing(call.params.symbol()).rules.symbol
     try:
-        order = call.venue.cancel(
-            call.trading, symbol, order_id=order_id, client_order_id=client_order_id, now_ns=call.now_ns, by=by
-        )
+        order = call.venue.cancel(call.trading, symbol, name=name, by=by, now_ns=call.now_ns)
     except VenueError as error:
         call.venue.ledger.add(
-            "cancel-reject", call.now_ns, symbol=symbol, api_key=call.account.api_key, order_id=order_id,
-            client_order_id=client_order_id, code=error.code, msg=error.msg, address=call.address,
+            "cancel-reject", call.now_ns, symbol=symbol, api_key=call.account.api_key, order_id=name.order_id,
+            client_order_id=name.client_order_id, code=error.code, msg=error.msg, address=call.address,
         )  # fmt: skip
         raise
     return order_result(order)
@@ -200,20 +200,19 @@ def _cancel(call: Call, *, order_id: int | None, client_order_id: str | None, by
 def cancel_batch(call: Call) -> list[dict[str, Any]]:
     """DELETE /fapi/v1/batchOrders: at most 10 by either id list; a refused item is its error in its place."""
     numbers = call.params.texts("orderIdList", longest=_BATCH_CANCEL)
-    names = call.params.texts("origClientOrderIdList", longest=_BATCH_CANCEL)
-    if (numbers is None) == (names is None):
+    texts = call.params.texts("origClientOrderIdList", longest=_BATCH_CANCEL)
+    if (numbers is None) == (texts is None):
         raise VenueError(-1102, "Either 'orderIdList' or 'origClientOrderIdList' must be sent, and not both.")
-    wanted: list[tuple[int | None, str | None]] = [(None, name) for name in names or ()]
-    for number in numbers or ():
-        if not number.isdecimal():
-            raise invalid_parameter("orderIdList")
-        wanted.append((int(number), None))
-    return [_cancel_item(call, order_id, name=name) for order_id, name in wanted]
+    if not all(number.isdecimal() for number in numbers or ()):
+        raise invalid_parameter("orderIdList")
+    names = [OrderName(client_order_id=text) for text in texts or ()]
+    names += [OrderName(order_id=int(number)) for number in numbers or ()]
+    return [_cancel_item(call, name) for name in names]
 
 
-def _cancel_item(call: Call, order_id: int | None, *, name: str | None) -> dict[str, Any]:
+def _cancel_item(call: Call, name: OrderName) -> dict[str, Any]:
     try:
-        return _cancel(call, order_id=order_id, client_order_id=name, by="batch")
+        return _cancel(call, name, by="batch")
     except VenueError as error:
         return {"code": error.code, "msg": error.msg}
 

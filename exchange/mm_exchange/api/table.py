@@ -41,7 +41,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v1/openOrder"): _signed(orders.open_order),
     ("GET", "/fapi/v1/openOrders"): _signed(orders.open_orders, orders.open_orders_weight),
     ("GET", "/fapi/v1/allOrders"): _signed(orders.all_orders, 5),
-    ("POST", "/fapi/v1/batchOrders"): Endpoint(orders.place_batch, _SIGNED, 5, orders=(5, 1)),
+    ("POST", "/fapi/v1/batchOrders"): Endpoint(orders.place_batch, _SIGNED, 5, orders=(5, 1), enters=True),
     ("DELETE", "/fapi/v1/batchOrders"): _signed(orders.cancel_batch),
     ("DELETE", "/fapi/v1/allOpenOrders"): _signed(orders.cancel_all),
     ("POST", "/fapi/v1/countdownCancelAll"): _signed(orders.countdown, 10),

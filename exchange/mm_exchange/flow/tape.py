@@ -62,7 +62,7 @@ class _Line(_Payload):
 
     stream: str = ""
     data: _Payload | None = None
-    lastUpdateId: int = 0
+    last_update_id: int = msgspec.field(default=0, name="lastUpdateId")
     bids: list[tuple[str, str]] = msgspec.field(default_factory=list)
     asks: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
@@ -81,8 +81,7 @@ class Record:
 
 def read(path: Path) -> Iterator[Record]:
     """The usable lines of a tape; lines that are no market frame are passed over."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as lines:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             received, _, frame = line.partition(b" ")
             try:
@@ -90,7 +89,7 @@ def read(path: Path) -> Iterator[Record]:
                 received_ns = int(received)
             except (msgspec.DecodeError, ValueError):
                 continue
-            if decoded.lastUpdateId:
+            if decoded.last_update_id:
                 yield Record(received_ns, decoded, decoded)
             elif not _PARTIAL_DEPTH.search(decoded.stream):
                 yield Record(received_ns, decoded.data or decoded)
@@ -311,17 +310,17 @@ class TapePlayer:
     def _snapshot(self, received_ns: int, book: _Line) -> Snapshot | None:
         """A REST book. One that adds nothing to an unbroken chain (a recorder's periodic copy) is passed over."""
         # It names no symbol: it belongs to the depth stream whose ids it is nearest to.
-        symbol = min(self._ids, key=lambda name: abs(_latest(self._ids[name]) - book.lastUpdateId))
+        symbol = min(self._ids, key=lambda name: abs(_latest(self._ids[name]) - book.last_update_id))
         ids, rules = self._ids[symbol], self.rules[symbol]
-        if not ids.broken and ids.book_id >= book.lastUpdateId:
+        if not ids.broken and ids.book_id >= book.last_update_id:
             return None
         if not ids.book_id:
-            ids.rebase(book.lastUpdateId)
-        ids.book_id, ids.broken = book.lastUpdateId, False
+            ids.rebase(book.last_update_id)
+        ids.book_id, ids.broken = book.last_update_id, False
         levels = _Levels(dict(_levels(book.bids, rules)), dict(_levels(book.asks, rules)))
         # Diffs that were recorded before the snapshot arrived, but are newer than it, belong on top of it.
         for payload in ids.recent:
-            if payload.u > book.lastUpdateId and isinstance(payload.b, list) and isinstance(payload.a, list):
+            if payload.u > book.last_update_id and isinstance(payload.b, list) and isinstance(payload.a, list):
                 levels.bids.update(_levels(payload.b, rules))
                 levels.asks.update(_levels(payload.a, rules))
                 ids.book_id = max(ids.book_id, payload.u)

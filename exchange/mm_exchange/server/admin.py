@@ -27,7 +27,7 @@ _CHUNK = 500
 T = TypeVar("T")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """An admin call that cannot be done: HTTP status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -65,21 +65,23 @@ class AdminServer:
     def app(self) -> web.Application:
         """Its aiohttp application."""
         app = web.Application(middlewares=[_sentences])
-        app.add_routes([
-            web.get("/admin/health", self.health),
-            web.get("/admin/ledger", self.ledger),
-            web.get("/admin/open-orders", self.open_orders),
-            web.get("/admin/positions", self.positions),
-            web.post("/admin/positions", self.adjust_position),
-            web.get("/admin/connections", self.connections),
-            web.get("/admin/accounts", self.list_accounts),
-            web.post("/admin/accounts", self.open_account),
-            web.get("/admin/faults", self.list_faults),
-            web.post("/admin/faults", self.add_fault),
-            web.delete("/admin/faults", self.remove_faults),
-            web.post("/admin/price", self.move_price),
-            web.post("/admin/trade", self.trade),
-        ])
+        app.add_routes(
+            [
+                web.get("/admin/health", self.health),
+                web.get("/admin/ledger", self.ledger),
+                web.get("/admin/open-orders", self.open_orders),
+                web.get("/admin/positions", self.positions),
+                web.post("/admin/positions", self.adjust_position),
+                web.get("/admin/connections", self.connections),
+                web.get("/admin/accounts", self.list_accounts),
+                web.post("/admin/accounts", self.open_account),
+                web.get("/admin/faults", self.list_faults),
+                web.post("/admin/faults", self.add_fault),
+                web.delete("/admin/faults", self.remove_faults),
+                web.post("/admin/price", self.move_price),
+                web.post("/admin/trade", self.trade),
+            ]
+        )
         return app
 
     async def health(self, _request: web.Request) -> web.Response:
@@ -153,7 +155,7 @@ class AdminServer:
         try:
             opened = accounts.open_account(self._exchange, spec)
         except ValueError as error:
-            raise _Refused(409 if "exists" in str(error) else 400, str(error)) from error
+            raise _RefusedError(409 if "exists" in str(error) else 400, str(error)) from error
         return _json(opened, status=201)
 
     async def list_faults(self, _request: web.Request) -> web.Response:
@@ -174,7 +176,7 @@ class AdminServer:
         fault_id = _integer(request, "id")
         removed = self._exchange.faults.remove(fault_id, self._exchange.now_ns())
         if fault_id is not None and not removed:
-            raise _Refused(404, f"there is no fault {fault_id}; GET /admin/faults lists them")
+            raise _RefusedError(404, f"there is no fault {fault_id}; GET /admin/faults lists them")
         return _json({"removed": removed})
 
     async def move_price(self, request: web.Request) -> web.Response:
@@ -182,9 +184,9 @@ class AdminServer:
         move = await _body(request, _PriceMove)
         flow = self._exchange.synthetic.get(move.symbol)
         if flow is None:
-            raise _Refused(400, f"{move.symbol} is not synthetic: a recorded tape cannot be pushed")
+            raise _RefusedError(400, f"{move.symbol} is not synthetic: a recorded tape cannot be pushed")
         if not -5000 <= move.move_bps <= 5000:
-            raise _Refused(400, "moveBps must be between -5000 and 5000")
+            raise _RefusedError(400, "moveBps must be between -5000 and 5000")
         for event in flow.push(move.move_bps, self._exchange.now_ms()):
             self._exchange.on_market(event)
         return _json({"symbol": move.symbol, "mid": self._mid(move.symbol)})
@@ -198,7 +200,7 @@ class AdminServer:
         wanted = await _body(request, _OutsideTrade)
         listing = self._listing(wanted.symbol)
         if wanted.side not in ("BUY", "SELL"):
-            raise _Refused(400, "side must be BUY or SELL: what the outsider does")
+            raise _RefusedError(400, "side must be BUY or SELL: what the outsider does")
         quantity = _units(listing, wanted.quantity, "quantity")
         limit = None if wanted.price is None else _units(listing, wanted.price, "price")
         filled, fills = self._venue.outsider_trades(
@@ -213,7 +215,7 @@ class AdminServer:
         listing = self._listing(wanted.symbol)
         trading = self._venue.trading.get(wanted.api_key)
         if trading is None:
-            raise _Refused(404, f"there is no account {wanted.api_key!r}")
+            raise _RefusedError(404, f"there is no account {wanted.api_key!r}")
         sign = -1 if wanted.quantity.startswith("-") else 1
         quantity = sign * _units(listing, wanted.quantity.removeprefix("-"), "quantity")
         price = listing.market.mark() if wanted.price is None else _units(listing, wanted.price, "price")
@@ -228,7 +230,7 @@ class AdminServer:
             return self._venue.listing(symbol)
         except VenueError as error:
             listed = ", ".join(self._venue.listings)
-            raise _Refused(400, f"symbol {symbol!r} is not listed; listed are {listed}") from error
+            raise _RefusedError(400, f"symbol {symbol!r} is not listed; listed are {listed}") from error
 
 
 @web.middleware
@@ -237,7 +239,7 @@ async def _sentences(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _Refused as refused:
+    except _RefusedError as refused:
         return _json({"error": str(refused)}, status=refused.status)
     except web.HTTPException as error:
         return _json({"error": f"{error.reason}: {request.method} {request.path}"}, status=error.status)
@@ -283,9 +285,9 @@ def _units(listing: Listing, text: str, name: str) -> int:
     try:
         units = scale.exact(to_decimal(text))
     except ValueError as error:
-        raise _Refused(400, f"{name}: {error}") from error
+        raise _RefusedError(400, f"{name}: {error}") from error
     if units <= 0:
-        raise _Refused(400, f"{name} must be positive")
+        raise _RefusedError(400, f"{name} must be positive")
     return units
 
 
@@ -294,7 +296,7 @@ def _integer(request: web.Request, name: str) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise _Refused(400, f"{name} must be a non-negative integer")
+        raise _RefusedError(400, f"{name} must be a non-negative integer")
     return int(text)
 
 
@@ -302,7 +304,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.read() or b"{}", type=kind)
     except msgspec.DecodeError as error:
-        raise _Refused(400, f"the body is not what this call takes: {error}") from error
+        raise _RefusedError(400, f"the body is not what this call takes: {error}") from error
 
 
 def _json(content: Any, *, status: int = 200) -> web.Response:

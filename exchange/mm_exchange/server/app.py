@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import signal
 import socket
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _SHUTDOWN_S = 0.5
 _TICK_S = 0.01
+_SYMBOL = re.compile(r"[A-Z0-9_]{3,20}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +59,13 @@ def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
         ValueError: with a sentence, for whatever cannot be served.
     """
     exchange = Exchange(WallClock(), seed=options.seed, limits=options.limits, quirks=options.quirks)
-    feeds: list[Any] = [
-        lambda ready, scans=scans: play_tape(
-            exchange, scans, speed=options.speed, loop=options.loop, ready=ready
-        )
-        for scans in _by_symbols(options.tapes)
-    ]
+    feeds: list[Any] = []
     for scans in _by_symbols(options.tapes):
         for rules in scans[0].rules.values():
             exchange.venue.add_symbol(rules)
+        feeds.append(partial(play_tape, exchange, scans, speed=options.speed, loop=options.loop))
     parameters = _flow_parameters(options.flow)
-    for symbol in options.synthetic:
-        feeds.append(_synthetic_feed(exchange, symbol, parameters, options=options))
+    feeds += [_synthetic_feed(exchange, symbol, parameters, options=options) for symbol in options.synthetic]
     if options.accounts is not None:
         load_accounts(exchange, options.accounts)
     return exchange, feeds
@@ -76,6 +74,8 @@ def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
 def _synthetic_feed(
     exchange: Exchange, symbol: str, parameters: dict[str, FlowParameters], *, options: ServeOptions
 ) -> Any:
+    if not _SYMBOL.fullmatch(symbol):
+        raise ValueError(f"--synthetic {symbol}: a symbol is 3 to 20 of A-Z and 0-9, such as ETHUSDT")
     chosen = parameters.get(symbol) or parameters.get("default") or FlowParameters()
     rng = Random(f"{options.seed}-{symbol}")  # noqa: S311 - a seeded market, not a secret
     flow = SyntheticFlow(rules_of(symbol, chosen), chosen, rng=rng)
@@ -119,32 +119,16 @@ async def serve(options: ServeOptions, announce: Callable[[dict[str, str]], None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with contextlib.AsyncExitStack() as stack:
-        sockets = SocketServer(exchange)
-        exchange.sink = sockets
-        await _run(options, exchange, sockets, stack=stack, feeds=feeds, announce=announce, stop=stop)
-
-
-async def _run(
-    options: ServeOptions,
-    exchange: Exchange,
-    sockets: SocketServer,
-    *,
-    stack: contextlib.AsyncExitStack,
-    feeds: list[Any],
-    announce: Callable[[dict[str, str]], None],
-    stop: asyncio.Event,
-) -> None:
+    sockets = SocketServer(exchange)
+    exchange.sink = sockets
     ready = [asyncio.Event() for _ in feeds]
-    tasks: list[asyncio.Task[Any]] = []
-    async with asyncio.TaskGroup() as group:
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(feed(event)) for feed, event in zip(feeds, ready, strict=True)]
+        tasks.append(group.create_task(_clock(exchange, sockets)))
         try:
-            tasks += [group.create_task(feed(event)) for feed, event in zip(feeds, ready, strict=True)]
-            tasks.append(group.create_task(_clock(exchange, sockets)))
             for event in ready:
                 await event.wait()
-            ports = await _listen(options, exchange, sockets, stack=stack)
-            announce(_line(options.host, ports))
+            announce(_line(options.host, await _listen(options, exchange, sockets, stack=stack)))
             await stop.wait()
         finally:
             for task in tasks:
@@ -164,9 +148,7 @@ async def _listen(
 ) -> tuple[int, int, int]:
     wanted = tuple(options.port + number if options.port else 0 for number in range(3))
     rest = web.ServerRunner(web.Server(RestServer(exchange).handle, access_log=None), shutdown_timeout=_SHUTDOWN_S)
-    admin = web.AppRunner(
-        AdminServer(exchange, sockets).app(), access_log=None, shutdown_timeout=_SHUTDOWN_S
-    )
+    admin = web.AppRunner(AdminServer(exchange, sockets).app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     rest_port = await _site(rest, options.host, port=wanted[0], stack=stack)
     server = await sockets.start(options.host, wanted[1])
     stack.push_async_callback(_close_sockets, server)

@@ -26,7 +26,7 @@ _SLICE_S = 0.004
 _RESOLUTION_S = 0.001
 
 
-async def play_tape(exchange: Exchange, scans: list[Scan], *, speed: float, loop: bool, ready: asyncio.Event) -> None:
+async def play_tape(exchange: Exchange, scans: list[Scan], ready: asyncio.Event, *, speed: float, loop: bool) -> None:
     """Play tapes of the same symbols one after another, for ever with `loop`. Sets `ready` after the first book."""
     player = TapePlayer(scans, speed=speed)
     while True:

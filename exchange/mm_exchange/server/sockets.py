@@ -61,9 +61,7 @@ def parse_address(target: str) -> Address | None:
         return None
     query = parse_qs(parts.query)
     combined = segments[0] == "stream"
-    names = list(segments[1:]) + [
-        name for value in query.get("streams", []) for name in value.split("/") if name
-    ]
+    names = list(segments[1:]) + [name for value in query.get("streams", []) for name in value.split("/") if name]
     events = frozenset(name for value in query.get("events", []) for name in value.split("/") if name)
     return Address(route, combined, tuple(names), next(iter(query.get("listenKey", [])), None), events)
 
@@ -249,7 +247,11 @@ class SocketServer:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "no such stream path\n")
         if not self._exchange.faults:
             return None
-        subject = Subject("ws-api") if is_api or address is None else StreamSocket(self._exchange, connection, address=address, number=0).subject()
+        subject = (
+            Subject("ws-api")
+            if is_api or address is None
+            else StreamSocket(self._exchange, connection, address=address, number=0).subject()
+        )
         fault = self._exchange.faults.strike(subject, frozenset({"http-status"}), now_ns=self._exchange.now_ns())
         if fault is None:
             return None

@@ -69,9 +69,7 @@ class WsApi:
 
     async def _through_faults(self, message: str | bytes, address: str) -> dict[str, Any] | None:
         faults = self._exchange.faults
-        fault = (
-            faults.strike(_subject(message), _REQUEST_KINDS, now_ns=self._exchange.now_ns()) if faults else None
-        )
+        fault = faults.strike(_subject(message), _REQUEST_KINDS, now_ns=self._exchange.now_ns()) if faults else None
         if fault is None:
             return self.answer(message, address)
         params = fault.spec.params
@@ -96,24 +94,22 @@ class WsApi:
         params = Params({str(name): _text(value) for name, value in raw.items()})
         api, now_ns = self._exchange.api, self._exchange.now_ns()
         endpoint = ENDPOINTS.get(METHODS.get(method, ("", "")))
+        if endpoint is None:
+            return self._refused(number, VenueError(-1000, f"Unknown method '{method}'."), with_limits=with_limits)
         try:
-            if endpoint is None:
-                raise VenueError(-1000, f"Unknown method '{method}'.")
             weight = endpoint.weight if isinstance(endpoint.weight, int) else endpoint.weight(params)
             api.requests.charge(address, weight, now_ns=now_ns)
             call = self._admit(endpoint, params, raw, address=address, now_ns=now_ns)
             result = api.run(endpoint, call, headers={})
         except VenueError as error:
-            if endpoint is not None and endpoint.enters:
+            if endpoint.enters:
                 api.record_refusal(params, error, api_key=params.get("apiKey"), address=address, now_ns=now_ns)
             return self._refused(number, error, address=address, with_limits=with_limits)
         self._exchange.flush()
         reply = {"id": number, "status": 200, "result": result}
         return reply | ({"rateLimits": self._limits(address, params.get("apiKey"))} if with_limits else {})
 
-    def _admit(
-        self, endpoint: Endpoint, params: Params, raw: dict[str, Any], *, address: str, now_ns: int
-    ) -> Call:
+    def _admit(self, endpoint: Endpoint, params: Params, raw: dict[str, Any], *, address: str, now_ns: int) -> Call:
         api = self._exchange.api
         call = Call(self._exchange.venue, api, params, now_ns, address)
         if endpoint.security is Security.PUBLIC:
