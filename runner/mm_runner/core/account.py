@@ -396,6 +396,10 @@ class Account:
         """Invariant 7's bookkeeping: whoever tells first, each executed lot moves the position once."""
         if lots <= 0:
             return
+        if order.final is not None and self.settled_ns is not None and order.done_ns < self.settled_ns:
+            # A snapshot settled the position after this order's end: it has these lots already.
+            self.want_reconcile("late_fill", now.boot_ns)
+            return
         self.ledger.on_filled(order.side, lots, price=price, time_ms=time_ms, now_ns=now.boot_ns)
         self._untraded[order.client_order_id] = now.boot_ns
 
