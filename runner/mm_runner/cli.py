@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mm_contract import __version__
+from mm_contract import __version__, names
 from mm_contract.resource import MarketMaker, SpecError, load_manifest
 from mm_runner.control import local_latch
 from mm_runner.control.clocks import rfc3339
@@ -106,18 +106,25 @@ def halt(*, state_dir: Path | None, clear: bool) -> None:
 
 
 @main.command(epilog=_EPILOG)
-@click.option("--spec", "spec_file", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--spec",
+    "spec_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Whose orders; needed outside a pod.",
+)
 @STATE
 @click.option("--close", is_flag=True, help="Also close the position, with reduceOnly orders.")
-def flatten(*, spec_file: Path, state_dir: Path | None, close: bool) -> None:
+def flatten(*, spec_file: Path | None, state_dir: Path | None, close: bool) -> None:
     """Cancel every own order now and stay halted; with --close flatten the position too.
 
     Where an engine runs, it does so itself; where none runs, this command takes the claim's lock and acts.
     """
     from mm_runner.control.errands import flatten_now  # noqa: PLC0415
 
-    maker = _read_spec(spec_file)
     env = _environment(state_dir)
+    if spec_file is None and not env.get(names.ENV_POD_UID):
+        _refuse("outside a pod --spec FILE is needed: it says whose orders are meant")
+    maker = _read_spec(spec_file) if spec_file is not None else None
     sys.exit(_run(lambda: flatten_now(maker, env, close=close, say=click.echo)))
 
 

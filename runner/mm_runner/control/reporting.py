@@ -134,7 +134,7 @@ class Meters:
         self._driver = driver
         self._facts = facts
         metrics = driver.telemetry.metrics
-        self._plain = {field: metrics.cell(name) for field, name in _GAUGES.items()}
+        self._plain = {figure: metrics.cell(name) for figure, name in _GAUGES.items()}
         self._metrics = metrics
         self._attempts = [
             metrics.cell(name, stream="public") for name in ("runner_ws_connects_total", "runner_ws_failures_total")
@@ -157,8 +157,8 @@ class Meters:
 
     def update(self, gauges: Gauges) -> None:
         """Set every series once."""
-        for field, cell in self._plain.items():
-            cell.value = float(getattr(gauges, field))
+        for figure, cell in self._plain.items():
+            cell.value = float(getattr(gauges, figure))
         self._book_age_seconds = gauges.book_age_seconds
         attempts = sum(cell.value for cell in self._attempts)
         if attempts != self._attempted:
