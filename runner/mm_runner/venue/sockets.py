@@ -127,7 +127,7 @@ async def open_picows(url: str, on_frame: OnFrame, settings: SocketSettings) -> 
                 websocket_handshake_timeout=settings.connect_seconds,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=settings.ping_idle_seconds,
-                auto_ping_reply_timeout=settings.ping_reply_seconds,
+                auto_ping_reply_timeout=min(settings.ping_reply_seconds, settings.ping_idle_seconds),  # its own rule
                 max_frame_size=settings.max_message_bytes,
                 max_redirects=0,
             )

@@ -1,0 +1,181 @@
+"""Both WebSocket implementations behind the port behave alike against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from mm_runner.venue.sockets import OPENERS, Opener, SocketError, SocketSettings
+
+FAST = SocketSettings(connect_seconds=1.0, ping_idle_seconds=0.3, ping_reply_seconds=0.2)
+
+
+@pytest.fixture(params=sorted(OPENERS))
+def opener(request) -> Opener:
+    return OPENERS[request.param]
+
+
+@asynccontextmanager
+async def server(handler) -> AsyncIterator[str]:
+    async with serve(handler, "127.0.0.1", 0) as running:
+        yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/ws/x"
+
+
+async def bounded(future: asyncio.Future[str], seconds: float = 3.0) -> str:
+    async with asyncio.timeout(seconds):
+        return await asyncio.shield(future)
+
+
+async def test_frames_arrive_whole_and_in_order(opener):
+    async def talk(ws: ServerConnection) -> None:
+        for number in range(500):
+            await ws.send(f'{{"n":{number}}}')
+        await ws.send(["a" * 1000, "b" * 1000, "c"])  # one message in three fragments
+        await ws.send(b"binary")
+        await ws.wait_closed()
+
+    got: list[bytes] = []
+    done = asyncio.Event()
+
+    def take(payload: bytes) -> None:
+        got.append(payload)
+        if payload == b"binary":
+            done.set()
+
+    async with server(talk) as url:
+        connection = await opener(url, take, FAST)
+        await asyncio.wait_for(done.wait(), 5)
+        connection.close()
+        assert await bounded(connection.ended) in ("closed by us", "connection lost")
+    assert got[:500] == [b'{"n":%d}' % number for number in range(500)]
+    assert got[500:] == [b"a" * 1000 + b"b" * 1000 + b"c", b"binary"]
+
+
+async def test_the_venues_close_code_is_told(opener):
+    async def leave(ws: ServerConnection) -> None:
+        await ws.close(1008, "policy")
+
+    async with server(leave) as url:
+        connection = await opener(url, lambda _: None, FAST)
+        assert await bounded(connection.ended) == "closed by the venue with 1008"
+
+
+async def test_a_cut_connection_ends(opener):
+    async def cut(ws: ServerConnection) -> None:
+        await ws.send("x")
+        ws.transport.abort()
+
+    async with server(cut) as url:
+        connection = await opener(url, lambda _: None, FAST)
+        assert await bounded(connection.ended)
+
+
+async def test_pings_are_answered_and_an_idle_connection_stays(opener):
+    ponged = asyncio.Event()
+
+    async def ping(ws: ServerConnection) -> None:
+        waiter = await ws.ping()
+        await waiter
+        ponged.set()
+        await ws.wait_closed()
+
+    async with server(ping) as url:
+        connection = await opener(url, lambda _: None, FAST)
+        await asyncio.wait_for(ponged.wait(), 3)
+        await asyncio.sleep(0.8)  # several of our own idle pings
+        assert not connection.ended.done()
+        connection.close()
+        await bounded(connection.ended)
+
+
+async def test_a_peer_that_answers_no_ping_is_found(opener):
+    """The server's socket is up but nobody reads it: a half-open connection."""
+
+    async def handshake_then_silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        import base64
+        import hashlib
+
+        request = await reader.readuntil(b"\r\n\r\n")
+        key = next(
+            line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324 - RFC 6455
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+            + accept
+            + b"\r\n\r\n"
+        )
+        await writer.drain()
+        await reader.read()  # takes bytes, never answers
+        writer.close()
+
+    listening = await asyncio.start_server(handshake_then_silence, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        connection = await opener(f"ws://127.0.0.1:{port}/", lambda _: None, FAST)
+        assert await bounded(connection.ended, 4)
+
+
+async def test_a_message_beyond_the_bound_ends_the_connection(opener):
+    async def shout(ws: ServerConnection) -> None:
+        await ws.send("x" * 200_000)
+        await ws.wait_closed()
+
+    got: list[bytes] = []
+    async with server(shout) as url:
+        connection = await opener(url, got.append, SocketSettings(max_message_bytes=100_000))
+        assert await bounded(connection.ended)
+    assert got == []
+
+
+async def test_a_defect_of_the_receiver_belongs_to_the_connections_owner(opener):
+    async def talk(ws: ServerConnection) -> None:
+        await ws.send("x")
+        await ws.wait_closed()
+
+    def broken(_: bytes) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async with server(talk) as url:
+        connection = await opener(url, broken, FAST)
+        with pytest.raises(ZeroDivisionError):
+            await bounded(connection.ended)
+
+
+async def test_nobody_listening_is_a_socket_error_without_the_url(opener):
+    with pytest.raises(SocketError) as caught:
+        await opener("ws://127.0.0.1:9/private/ws?listenKey=very-secret-key", lambda _: None, FAST)
+    assert "very-secret-key" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_an_http_page_instead_of_a_handshake_is_a_socket_error(opener):
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
+        )
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(page, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(SocketError):
+            await opener(f"ws://127.0.0.1:{port}/ws?listenKey=very-secret-key", lambda _: None, FAST)
+
+
+async def test_a_server_that_never_answers_the_handshake_is_given_up(opener):
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(SocketError, match=r"not connected within|Handshake|Timeout"):
+            await opener(f"ws://127.0.0.1:{port}/", lambda _: None, SocketSettings(connect_seconds=0.3))
