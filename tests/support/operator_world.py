@@ -32,7 +32,7 @@ KEY = b"0123456789abcdef0123456789abcdef"
 SYSTEM = "mm-system"
 
 
-def wait_for(probe: Callable[[], Answer | None], *, seconds: float = 15, what: str, every: float = 0.05) -> Answer:
+def wait_for(probe: Callable[[], Answer | None], *, seconds: float = 30, what: str, every: float = 0.05) -> Answer:
     """The first truthy answer; fails by name when the bound passes."""
     end = time.monotonic() + seconds
     while True:
@@ -102,7 +102,12 @@ class Operator:
     def start(self) -> None:
         with self.log.open("ab") as log:
             command = [str(Path(sys.executable).with_name("mm-operator")), "run", *self.arguments]
+            before = len(self._started())
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        wait_for(lambda: len(self._started()) > before, seconds=90, what="the operator has filled its caches")
+
+    def _started(self) -> list[Json]:
+        return [line for line in self.lines() if line["event"] == "caches_filled"] if self.log.exists() else []
 
     def stop(self, how: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
         assert self.process is not None

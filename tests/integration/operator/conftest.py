@@ -1,4 +1,4 @@
-"""One namespace and one operator process for each test, on the API server that all tests share."""
+"""One operator process for all tests (some of them stop and start it), and for each test a namespace of its own."""
 
 from __future__ import annotations
 
@@ -6,52 +6,54 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.operator_world import KEY, SYSTEM, Operator, World
 
 _numbers = itertools.count(1)
+STATUS_PORT = 18080
 
 
-@pytest.fixture
-def world(apiserver: Any, tmp_path: Path) -> Iterator[World]:
-    """A namespace, and an operator that is running."""
-    number = next(_numbers)
-    namespace = f"op-{os.getpid()}-{number}"
-    kubectl = apiserver.kubectl
-    kubectl("create", "namespace", namespace)
-    kubectl("create", "namespace", SYSTEM, ok=False)
-    key = tmp_path / "key"
+@pytest.fixture(scope="session")
+def operator(apiserver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """`mm-operator run` for the whole cluster."""
+    folder = tmp_path_factory.mktemp("operator")
+    key = folder / "key"
     key.write_bytes(KEY)
-    status_port = 18080
+    apiserver.kubectl("create", "namespace", SYSTEM)
     arguments = [
         "--runner-image=mm-runner:test",
         f"--claims-namespace={SYSTEM}",
-        f"--watch-namespace={namespace}",
         f"--status-token-key-file={key}",
         "--host=127.0.0.1",
         "--metrics-port=0",
         "--health-port=0",
-        f"--status-port={status_port}",
+        f"--status-port={STATUS_PORT}",
         "--resync-seconds=2",
         "--simulated-rest=http://exchange",
         "--simulated-ws=ws://exchange",
         "--allowed-image=registry.test/*",
     ]
     environment = os.environ | {"KUBECONFIG": str(apiserver.kubeconfig)}
-    operator = Operator(arguments, environment, tmp_path / "operator.log")
-    here = World(kubectl, namespace, operator, status_port, address=number * 20)
-    operator.start()
-    try:
-        yield here
-    finally:
-        if operator.process is not None:
-            operator.stop(signal.SIGKILL)
-        for engine in here.engines:
-            engine.stop()
-        for each in here.items("mm"):
-            name = each["metadata"]["name"]
-            here.patch(name, {"metadata": {"finalizers": None}})
-        kubectl("delete", "namespace", namespace, "--wait=false")
+    process = Operator(arguments, environment, folder / "operator.log")
+    yield process
+    if process.process is not None:
+        process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def world(apiserver: Any, operator: Operator) -> Iterator[World]:
+    """A namespace, and an operator that is running."""
+    number = next(_numbers)
+    namespace = f"op-{number}"
+    apiserver.kubectl("create", "namespace", namespace)
+    if operator.process is None:
+        operator.start()
+    here = World(apiserver.kubectl, namespace, operator, STATUS_PORT, address=number * 20)
+    yield here
+    for engine in here.engines:
+        engine.stop()
+    for each in here.items("mm"):
+        here.patch(each["metadata"]["name"], {"metadata": {"finalizers": None}})
+    apiserver.kubectl("delete", "namespace", namespace, "--wait=false")
