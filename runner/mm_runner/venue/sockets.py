@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,6 +17,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from mm_runner.venue.http import bound_unacknowledged, transport_text
+
+_CLOSE_SECONDS: Final = 1.0
 
 OnFrame = Callable[[bytes], None]
 
@@ -69,7 +72,10 @@ class _Listener(picows.WSListener):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         kind = frame.msg_type
-        if kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY) and frame.fin and not self._parts:
+        if frame.payload_size + len(self._parts) > self._max_bytes:
+            self.reason = f"a message beyond {self._max_bytes} bytes"
+            transport.disconnect()
+        elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY) and frame.fin and not self._parts:
             self._hand_over(transport, frame.get_payload_as_bytes())
         elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION):
             self._assemble(transport, frame)
@@ -84,10 +90,7 @@ class _Listener(picows.WSListener):
 
     def _assemble(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         self._parts += frame.get_payload_as_bytes()
-        if len(self._parts) > self._max_bytes:
-            self.reason = f"a message beyond {self._max_bytes} bytes"
-            transport.disconnect()
-        elif frame.fin:
+        if frame.fin:
             whole = bytes(self._parts)
             self._parts.clear()
             self._hand_over(transport, whole)
@@ -135,9 +138,7 @@ async def open_picows(url: str, on_frame: OnFrame, settings: SocketSettings) -> 
         raise SocketError(f"not connected within {settings.connect_seconds:.0f} s") from error
     except (picows.WSError, OSError) as error:
         raise SocketError(transport_text(error)) from None
-    tcp = transport.underlying_transport.get_extra_info("socket")
-    if tcp is not None:
-        bound_unacknowledged(tcp)
+    _bound(transport.underlying_transport)
     return _PicowsConnection(transport, listener)
 
 
@@ -182,6 +183,7 @@ async def open_websockets(url: str, on_frame: OnFrame, settings: SocketSettings)
             open_timeout=settings.connect_seconds,
             ping_interval=settings.ping_idle_seconds,
             ping_timeout=settings.ping_reply_seconds,
+            close_timeout=_CLOSE_SECONDS,
             max_size=settings.max_message_bytes,
             compression=None,
             proxy=None,
@@ -190,10 +192,15 @@ async def open_websockets(url: str, on_frame: OnFrame, settings: SocketSettings)
         raise SocketError(f"not connected within {settings.connect_seconds:.0f} s") from error
     except (websockets.WebSocketException, OSError) as error:
         raise SocketError(transport_text(error)) from None
-    tcp = connection.transport.get_extra_info("socket")
-    if tcp is not None:
-        bound_unacknowledged(tcp)
+    _bound(connection.transport)
     return _WebsocketsConnection(connection, on_frame)
+
+
+def _bound(transport: asyncio.BaseTransport) -> None:
+    tcp = transport.get_extra_info("socket")
+    if tcp is not None:
+        with suppress(OSError):  # it may have ended already
+            bound_unacknowledged(tcp)
 
 
 OPENERS: Final[dict[str, Opener]] = {"picows": open_picows, "websockets": open_websockets}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -23,6 +23,28 @@ def opener(request) -> Opener:
 async def server(handler) -> AsyncIterator[str]:
     async with serve(handler, "127.0.0.1", 0) as running:
         yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/ws/x"
+
+
+@asynccontextmanager
+async def tcp_server(handler) -> AsyncIterator[int]:
+    """A bare TCP server; its handlers are ended and their sockets closed before the test ends."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.add(asyncio.current_task())
+        with suppress(asyncio.CancelledError):
+            await handler(reader, writer)
+        writer.transport.abort()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running)
+        await asyncio.sleep(0)
 
 
 async def bounded(future: asyncio.Future[str], seconds: float = 3.0) -> str:
@@ -111,11 +133,8 @@ async def test_a_peer_that_answers_no_ping_is_found(opener):
         )
         await writer.drain()
         await reader.read()  # takes bytes, never answers
-        writer.close()
 
-    listening = await asyncio.start_server(handshake_then_silence, "127.0.0.1", 0)
-    async with listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with tcp_server(handshake_then_silence) as port:
         connection = await opener(f"ws://127.0.0.1:{port}/", lambda _: None, FAST)
         assert await bounded(connection.ended, 4)
 
@@ -160,11 +179,8 @@ async def test_an_http_page_instead_of_a_handshake_is_a_socket_error(opener):
             b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
         )
         await writer.drain()
-        writer.close()
 
-    listening = await asyncio.start_server(page, "127.0.0.1", 0)
-    async with listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with tcp_server(page) as port:
         with pytest.raises(SocketError):
             await opener(f"ws://127.0.0.1:{port}/ws?listenKey=very-secret-key", lambda _: None, FAST)
 
@@ -172,10 +188,7 @@ async def test_an_http_page_instead_of_a_handshake_is_a_socket_error(opener):
 async def test_a_server_that_never_answers_the_handshake_is_given_up(opener):
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    listening = await asyncio.start_server(mute, "127.0.0.1", 0)
-    async with listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with tcp_server(mute) as port:
         with pytest.raises(SocketError, match=r"not connected within|Handshake|Timeout"):
             await opener(f"ws://127.0.0.1:{port}/", lambda _: None, SocketSettings(connect_seconds=0.3))
