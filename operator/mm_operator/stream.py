@@ -31,6 +31,7 @@ from mm_operator.views import Key
 
 _OPEN_SECONDS: Final = 5.0
 _PING_SECONDS: Final = 5.0
+_PONG_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.25
 _RETRY_CAP_SECONDS: Final = 5.0
 _MAX_FRAME: Final = 1 << 20
@@ -111,7 +112,7 @@ class Streams:
                     additional_headers={"Authorization": f"Bearer {target.token}"},
                     open_timeout=_OPEN_SECONDS,
                     ping_interval=_PING_SECONDS,
-                    ping_timeout=_PING_SECONDS,
+                    ping_timeout=_PONG_SECONDS,
                     close_timeout=1,
                     max_size=_MAX_FRAME,
                     proxy=None,

@@ -5,6 +5,7 @@ There are no nodes, so the tests play the kubelet: they write the pod status tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
@@ -69,8 +71,9 @@ class Engine:
     def _handle(self, connection: ServerConnection) -> None:
         connection.send(reports.encode(Snapshot(sequence=self.sequence, report=self.report)).decode())
         self.connections.append(connection)
-        for _ in connection:
-            pass
+        with contextlib.suppress(ConnectionClosed):
+            for _ in connection:
+                pass
 
     def say(self, **sections: Any) -> None:
         """Change sections of the report and send the delta."""
@@ -81,7 +84,8 @@ class Engine:
         if delta is None:
             return
         for connection in self.connections:
-            connection.send(reports.encode(delta).decode())
+            with contextlib.suppress(ConnectionClosed):  # a client that went and came back has a newer connection
+                connection.send(reports.encode(delta).decode())
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -221,8 +225,38 @@ class World:
         )
         engine.start()
         self.engines.append(engine)
+        self.schedule(pod)
         self.kubelet(pod, "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, ip=engine.host)
         return engine
+
+    @property
+    def node(self) -> str:
+        """A node of this test's own; nobody tells its heartbeat, so it is well for less than a minute."""
+        return f"node-of-{self.namespace}"
+
+    def schedule(self, pod: Json) -> None:
+        """Bind the pod to the node: from now on only its kubelet may remove it."""
+        if self.find("node", self.node) is None:
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.node}}
+            self.kubectl("create", "-f", "-", stdin=json.dumps(node))
+            self.node_is(ready=True)
+        name = pod["metadata"]["name"]
+        target = {"apiVersion": "v1", "kind": "Node", "name": self.node}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/binding"
+        self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(binding))
+
+    def node_is(self, *, ready: bool) -> None:
+        """As the node controller would write it."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        condition = {
+            "type": "Ready",
+            "status": "True" if ready else "Unknown",
+            "reason": "Test",
+            "lastHeartbeatTime": now,
+        }
+        body = {"status": {"conditions": [condition]}}
+        self.patch(self.node, body, kind="node", subresource="status")
 
     def kubelet(self, pod: Json, phase: str, state: Json, *, ip: str = "") -> None:
         """Write the pod status that a kubelet would write."""
@@ -249,6 +283,19 @@ class World:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ended = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now, "reason": "Completed"}
         self.kubelet(pod, "Succeeded" if exit_code == 0 else "Failed", {"terminated": ended})
+
+    def removed(self, pod: Json) -> None:
+        """The kubelet's last step: the stopped pod's object goes."""
+        name = pod["metadata"]["name"]
+        self.kubectl("-n", self.namespace, "delete", "pod", name, "--force", "--grace-period=0", ok=False)
+
+    def stopping(self, pod: Json) -> Json:
+        """Wait until the pod is being stopped."""
+        name = pod["metadata"]["name"]
+        return wait_for(
+            lambda: (now := self.find("pod", name)) and now["metadata"].get("deletionTimestamp") and now,
+            what="the pod is being stopped",
+        )
 
     def events(self, reason: str) -> list[Json]:
         return [each for each in self.items("events.events.k8s.io") if each["reason"] == reason]

@@ -178,13 +178,14 @@ def test_a_restart_class_change_drains_before_it_replaces(world: World) -> None:
     pod = world.await_pod()
     world.engine(pod)
     wait_for(lambda: world.condition("EngineConnected").get("status") == "True", what="connected")
-    world.patch(pod["metadata"]["name"], {"metadata": {"finalizers": ["test/kubelet"]}}, kind="pod")
     world.patch("ethusdt", {"spec": {"exchange": {"leverage": 7}}})
-    wait_for(lambda: world.pods()[0]["metadata"].get("deletionTimestamp"), what="the old pod is being stopped")
+    assert world.stopping(pod)["metadata"]["deletionGracePeriodSeconds"] == 45, (
+        "graceSeconds and a margin, never forced"
+    )
     time.sleep(1)  # a second pod would be there by now
     assert len(world.pods()) == 1
     world.finish(pod, PROOF)
-    world.patch(pod["metadata"]["name"], {"metadata": {"finalizers": None}}, kind="pod")
+    world.removed(pod)
     world.await_pod(attempt=2)
     assert world.status()["engine"]["attempt"] == 2
 
@@ -219,10 +220,9 @@ def test_deletion_waits_for_the_proof(world: World) -> None:
     pod = world.await_pod()
     world.engine(pod)
     wait_for(lambda: world.condition("EngineConnected").get("status") == "True", what="connected")
-    world.patch(pod["metadata"]["name"], {"metadata": {"finalizers": ["test/kubelet"]}}, kind="pod")
     world.kubectl("-n", world.namespace, "delete", "mm", "ethusdt", "--wait=false")
     wait_for(lambda: world.status().get("phase") == "Stopping", what="Stopping")
-    wait_for(lambda: world.pods()[0]["metadata"].get("deletionTimestamp"), what="the pod is being stopped")
+    world.stopping(pod)
     time.sleep(1)  # the finalizer would be gone by now
     assert world.find("mm", "ethusdt") is not None, "the engine still runs"
     world.finish(pod, PROOF)
@@ -267,11 +267,10 @@ def test_a_deletion_asked_for_while_the_operator_was_down_is_guarded(world: Worl
     pod = world.await_pod()
     world.engine(pod)
     wait_for(lambda: world.condition("EngineConnected").get("status") == "True", what="connected")
-    world.patch(pod["metadata"]["name"], {"metadata": {"finalizers": ["test/kubelet"]}}, kind="pod")
     world.operator.stop(signal.SIGKILL)
     world.kubectl("-n", world.namespace, "delete", "mm", "ethusdt", "--wait=false")
     world.operator.start()
-    wait_for(lambda: world.pods()[0]["metadata"].get("deletionTimestamp"), what="the pod is being stopped")
+    world.stopping(pod)
     assert world.find("mm", "ethusdt") is not None
     world.finish(pod, PROOF)
     wait_for(lambda: world.find("mm", "ethusdt") is None, what="the resource is gone")
