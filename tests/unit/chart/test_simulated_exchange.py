@@ -49,12 +49,13 @@ def test_the_default_account_is_the_examples(render):
     assert ("trading", "mm-desk-a") in names_of
 
 
-def test_namespaces_are_made_only_when_asked_for_restricted_and_kept(render):
-    assert named(render("simulatedExchange.enabled=true"), "Namespace") == []
-    namespace = only(render("simulatedExchange.enabled=true", "simulatedExchange.createNamespaces=true"), "Namespace")
+def test_the_accounts_namespace_is_made_restricted_and_kept_unless_others_make_it(render):
+    namespace = only(render("simulatedExchange.enabled=true"), "Namespace")
     assert namespace["metadata"]["name"] == "trading"
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert namespace["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    left = render("simulatedExchange.enabled=true", "simulatedExchange.createNamespaces=false")
+    assert named(left, "Namespace") == []
 
 
 def test_the_market_is_as_the_values_say(render):
@@ -80,5 +81,5 @@ def test_a_new_account_restarts_the_exchange_and_nothing_else_does(render):
         return deployment["spec"]["template"]["metadata"]["annotations"]["checksum/accounts"]
 
     more = "simulatedExchange.accounts[0].namespace=trading,simulatedExchange.accounts[0].secretName=mm-desk-b"
-    assert checksum() == checksum("simulatedExchange.createNamespaces=true")
+    assert checksum() == checksum("simulatedExchange.createNamespaces=false")
     assert checksum() != checksum(more)
