@@ -39,7 +39,6 @@ class Engine:
     @property
     def environment(self) -> dict[str, str]:
         """Variables for every program that talks to this engine."""
-        # Debian's docker before another one in /usr/local: a much newer client refuses an older server.
         return {} if self.host is None else {"DOCKER_HOST": self.host, "DOCKER_CONTEXT": ""}
 
     def docker(self, *arguments: str, timeout_seconds: float = 30.0, stdin: bytes = b"") -> str:
@@ -267,7 +266,7 @@ def stop_own() -> bool:
         if not _gone_within(pid, _STOP_SECONDS):
             os.kill(pid, signal.SIGKILL)
             _gone_within(pid, 5)
-        _end_leftover_shims()
+            _end_leftovers()
     _firewall("-D")
     _pid_file().unlink(missing_ok=True)
     shutil.rmtree(run_folder(), ignore_errors=True)
@@ -287,16 +286,19 @@ def _gone_within(pid: int, seconds: float) -> bool:
     return False
 
 
-def _end_leftover_shims() -> None:
-    """A dockerd that had to be killed leaves containerd and shims; they carry our folder in their arguments."""
-    ours = os.fsencode(run_folder() / "exec")
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
+def _end_leftovers() -> None:
+    """A dockerd that had to be killed leaves containerd, shims and the containers' own processes.
+
+    The first two carry our folder in their arguments, the last one of our containers' ids in their cgroup.
+    """
+    folder = os.fsencode(run_folder() / "exec")
+    containers = [os.fsencode(path.name) for path in (cache_subfolder("engine") / "root/containers").glob("*")]
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if ours in (process / "cmdline").read_bytes():
+            cgroups = (process / "cgroup").read_bytes()
+            if folder in (process / "cmdline").read_bytes() or any(name in cgroups for name in containers):
                 os.kill(int(process.name), signal.SIGKILL)
-        except OSError:
+        except OSError:  # ended meanwhile
             continue
 
 

@@ -49,7 +49,11 @@ def program(name: str) -> str:
 
 def hyper_key() -> str:
     """Changes when a source, a module version or a flag of the Go build does."""
-    return fingerprint([HYPER_SOURCE], also=[_linker_flags(), *_COMPILER_FLAGS])
+    return fingerprint(_go_sources(HYPER_SOURCE), also=[_linker_flags(), *_COMPILER_FLAGS])
+
+
+def _go_sources(module: Path) -> list[Path]:
+    return sorted(path for pattern in ("*.go", "go.mod", "go.sum") for path in module.rglob(pattern))
 
 
 def _linker_flags() -> str:
@@ -132,7 +136,7 @@ def _missing_applets() -> Iterator[str]:
 def ensure_kubeconform() -> None:
     """Build kubeconform unless it is there from the same inputs."""
     stamp = bin_folder() / ".kubeconform-key"
-    key = fingerprint([KUBECONFORM_SOURCE])
+    key = fingerprint(_go_sources(KUBECONFORM_SOURCE), also=_COMPILER_FLAGS)
     if not _is_current(stamp, key, ("kubeconform",)):
         _go_build(
             "go build of kubeconform",

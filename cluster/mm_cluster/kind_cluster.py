@@ -67,10 +67,15 @@ class Cluster:
         return True
 
     def repair(self) -> bool:
-        """Start nodes that were stopped and wait a while; whether the cluster is healthy then."""
-        if not self._created_mark.exists() or not self.nodes():
+        """Start nodes that were stopped and wait a while; whether the cluster is healthy then.
+
+        Not tried where no node runs: the engine or the machine was restarted, the nodes come back with each other's
+        addresses, and a new cluster is there sooner.
+        """
+        running = self.nodes(running_only=True)
+        if not self._created_mark.exists() or not running:
             return False
-        stopped = sorted(set(self.nodes()) - set(self.nodes(running_only=True)))
+        stopped = sorted(set(self.nodes()) - set(running))
         with step("the cluster is there but not healthy: waiting for it"):
             if stopped:
                 self.engine.docker("start", *stopped, timeout_seconds=60)

@@ -26,11 +26,12 @@ def test_a_stale_or_foreign_process_id_is_not_our_engine():
 
 
 def test_the_process_that_was_started_with_our_configuration_is_our_engine():
-    argv = [sys.executable, "-c", "input()", "--config-file", str(engine._configuration_file())]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+    argv = [sys.executable, "-c", "print(flush=True); input()", "--config-file", str(engine._configuration_file())]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"\n"
         engine._pid_file().write_text(str(process.pid))
         assert engine._own_pid() == process.pid
-        process.stdin.close()
+        process.stdin.write(b"\n")
 
 
 def test_our_engine_keeps_to_folders_bridge_and_firewall_of_its_own(cache_of_its_own):
