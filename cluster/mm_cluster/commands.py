@@ -13,7 +13,7 @@ from mm_cluster import apiserver as apiserver_processes
 from mm_cluster import engine as engines
 from mm_cluster.failure import Failure
 from mm_cluster.gotools import bin_folder, ensure_tools
-from mm_cluster.kind_cluster import Cluster, chosen_name, current_context, kubeconfig_path
+from mm_cluster.kind_cluster import Cluster, chosen_name, current_context, forget, kubeconfig_path
 from mm_cluster.lock import exclusive
 from mm_cluster.node_image import built_image_name, ensure_node_image
 from mm_cluster.pins import pins
@@ -28,10 +28,11 @@ def guarded(action: Callable[[], None]) -> int:
     """Run a command; a `Failure` is one message and exit code 1, an interruption ends all that was started."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        end_all()  # first, so that no thread goes on waiting for a program
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     try:
         action()
     except Failure as failure:
@@ -124,6 +125,10 @@ def _down(*, remove_cache: bool) -> None:
         engine = engines.find_running()
         if engine is not None:
             Cluster(chosen_name(), engine).delete()
+        forget(chosen_name())
+        if engine is not None and engine.host is not None and (others := engine.docker("ps", "--format", "{{.Names}}")):
+            say(f"the container engine stays up for {', '.join(others.split())}")
+            return
         engines.stop_own()
         if remove_cache:
             shutil.rmtree(cache())

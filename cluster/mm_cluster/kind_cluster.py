@@ -35,10 +35,6 @@ class Cluster:
         return kubeconfig_path(self.name)
 
     @property
-    def _created_mark(self) -> Path:
-        return cache_subfolder("clusters") / self.name
-
-    @property
     def _environment(self) -> dict[str, str]:
         # A network of its own: kind's default one may belong to other clusters of this user.
         return {**self.engine.environment, "KIND_EXPERIMENTAL_DOCKER_NETWORK": self.name}
@@ -73,7 +69,7 @@ class Cluster:
         addresses, and a new cluster is there sooner.
         """
         running = self.nodes(running_only=True)
-        if not self._created_mark.exists() or not running:
+        if not _created_mark(self.name).exists() or not running:
             return False
         stopped = sorted(set(self.nodes()) - set(running))
         with step("the cluster is there but not healthy: waiting for it"):
@@ -103,7 +99,7 @@ class Cluster:
         with step("nodes and kube-system pods"):
             if not self._wait_healthy(120):
                 raise Failure(f"The cluster did not become healthy:\n{self.kubectl('get', 'nodes,pods', '-A')[1]}")
-        self._created_mark.write_text(image)
+        _created_mark(self.name).write_text(image)
 
     def _configuration(self, scratch: Path) -> Path:
         text = (CLUSTER / "node" / "kind.yaml").read_text()
@@ -116,15 +112,14 @@ class Cluster:
 
     def created_from(self) -> str:
         """Name of the node image that the cluster was created from; empty when unknown."""
-        return self._created_mark.read_text() if self._created_mark.exists() else ""
+        return _created_mark(self.name).read_text() if _created_mark(self.name).exists() else ""
 
     def delete(self) -> None:
         """Delete the cluster, sure to end, and its network. Idempotent."""
-        self._created_mark.unlink(missing_ok=True)
+        forget(self.name)
         if self.nodes():
             with step(f"deleting the cluster {self.name}"):
                 self._delete_nodes()
-        self.kubeconfig.unlink(missing_ok=True)
         if self.engine.try_docker("network", "inspect", self.name)[0] == 0:
             self.engine.try_docker("network", "rm", self.name)
 
@@ -161,6 +156,17 @@ def _thaw_one(state: Path) -> None:
             state.write_text("THAWED")
     except OSError:  # gone meanwhile, which is what is wanted
         return
+
+
+def _created_mark(name: str) -> Path:
+    """A file that names the node image of a cluster which was created to the end."""
+    return cache_subfolder("clusters") / name
+
+
+def forget(name: str) -> None:
+    """Remove the cluster's files from the cache."""
+    _created_mark(name).unlink(missing_ok=True)
+    kubeconfig_path(name).unlink(missing_ok=True)
 
 
 def kubeconfig_path(name: str) -> Path:

@@ -16,7 +16,7 @@ from mm_cluster.places import cache_subfolder
 from mm_cluster.progress import last_line, step
 
 _running: set[subprocess.Popen[bytes]] = set()
-_running_lock = threading.Lock()
+_running_lock = threading.RLock()  # re-entered when a signal handler calls `end_all`
 _TAIL_LINES = 25
 
 

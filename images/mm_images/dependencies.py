@@ -48,7 +48,7 @@ def stage_dependencies(image: ImageFacts, site: Path) -> None:
     argv += [word for name in _platforms() for word in ("--platform", name)]
     run_step(f"wheels of the {image.name} image", [*argv, "--requirement", str(image.lock)])
     _leave_out_unread(site)
-    _replace_source_by_byte_code(site)
+    _replace_source_by_byte_code(site, purpose=f"generated code of the {image.name} image")
     compile_byte_code(site, f"{facts().home}/dependencies", purpose=f"byte code of the {image.name} image")
 
 
@@ -60,12 +60,12 @@ def _leave_out_unread(site: Path) -> None:
             path.unlink()
 
 
-def _replace_source_by_byte_code(site: Path) -> None:
+def _replace_source_by_byte_code(site: Path, *, purpose: str) -> None:
     """Python loads `x.pyc` beside where `x.py` would be; docstrings go (optimisation level 2)."""
     folders = [str(site / name) for name in facts().byte_code_only if (site / name).is_dir()]
     if not folders:
         return
-    _compile("byte code of generated clients", ["-b", "-o", "2", "-s", str(site), *folders])
+    _compile(purpose, ["-b", "-o", "2", "-s", str(site), *folders])
     for source in (path for folder in folders for path in Path(folder).rglob("*.py")):
         source.unlink()
 

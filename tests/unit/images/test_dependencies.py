@@ -31,7 +31,7 @@ def test_tests_stubs_and_sources_of_compiled_modules_stay_out(site):
 
 
 def test_generated_code_is_importable_without_source_or_words(site):
-    dependencies._replace_source_by_byte_code(site)
+    dependencies._replace_source_by_byte_code(site, purpose="generated code")
     folder = facts().byte_code_only[0]
     assert [path.name for path in (site / folder).iterdir()] == ["__init__.pyc"]
     module = folder.replace("/", ".")
