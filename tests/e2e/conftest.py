@@ -31,7 +31,7 @@ def kubectl() -> Kubectl:
 def release(kubectl: Kubectl) -> None:
     """The chart of this checkout, with the simulated exchange."""
     done = subprocess.run(
-        [ROOT / "cluster" / "install", "--set", "simulatedExchange.enabled=true"],
+        [ROOT / "cluster" / "install", "--set", "simulatedExchange.enabled=true", "--set", "simulatedExchange.createNamespaces=true"],
         capture_output=True,
         text=True,
         check=False,

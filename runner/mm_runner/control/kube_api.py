@@ -121,7 +121,7 @@ class KubeApi:
         query: Mapping[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> Any:
-        parameters = self._client.param_serialize(
+        parameters = await self._client.param_serialize(
             method=method,
             resource_path=path,
             query_params=list((query or {}).items()),
