@@ -33,21 +33,27 @@ INITIAL_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
 class Cell:
     """One series of a counter or gauge: set or add to `value`."""
 
-    __slots__ = ("_head", "value")
+    __slots__ = ("_head", "_line", "_rendered", "value")
 
     def __init__(self, head: bytes) -> None:
         self._head = head
+        self._rendered: float = 0
+        self._line = b"%b 0\n" % head
         self.value: float = 0
 
     def render(self) -> bytes:
-        """The exposition line."""
-        return b"%b %b\n" % (self._head, number(self.value))
+        """The exposition line; made anew only where the value moved since the last scrape."""
+        value = self.value
+        if value != self._rendered:
+            self._rendered = value
+            self._line = b"%b %b\n" % (self._head, number(value))
+        return self._line
 
 
 class Histogram:
     """One series of a histogram with fixed upper bounds."""
 
-    __slots__ = ("_bounds", "_counts", "_heads", "count", "total")
+    __slots__ = ("_bounds", "_counts", "_heads", "_lines", "_rendered", "count", "total")
 
     def __init__(self, name: str, labels: Mapping[str, str], bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -55,6 +61,8 @@ class Histogram:
         edges = [*(format(bound, "g") for bound in bounds), "+Inf"]
         self._heads = [_head(f"{name}_bucket", {**labels, "le": edge}) for edge in edges]
         self._heads += [_head(f"{name}_count", labels), _head(f"{name}_sum", labels)]
+        self._rendered = -1
+        self._lines = b""
         self.count = 0
         self.total = 0.0
 
@@ -65,7 +73,9 @@ class Histogram:
         self.total += value
 
     def render(self) -> bytes:
-        """The exposition lines, buckets cumulative."""
+        """The exposition lines, buckets cumulative; made anew only where something was observed since the last scrape."""
+        if self._rendered == self.count:
+            return self._lines
         running = 0
         lines = []
         for head, count in zip(self._heads, self._counts, strict=False):
@@ -73,7 +83,9 @@ class Histogram:
             lines.append(b"%b %d\n" % (head, running))
         lines.append(b"%b %d\n" % (self._heads[-2], self.count))
         lines.append(b"%b %b\n" % (self._heads[-1], number(self.total)))
-        return b"".join(lines)
+        self._rendered = self.count
+        self._lines = b"".join(lines)
+        return self._lines
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Upper edge and cumulative count of each bucket."""

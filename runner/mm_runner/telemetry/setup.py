@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
@@ -58,6 +59,7 @@ def make_telemetry(symbol: str, env: Mapping[str, str], *, level: Level | str = 
         trouble = error.strerror or type(error).__name__
     log = EventsLog(sinks, context={"symbol": symbol}, level=Level(level))
     _catch_libraries(log)
+    atexit.register(log.close)  # whatever way out the process takes, what was said is written
     if trouble and chosen:
         log.emit("library_log", logger="telemetry", message=f"log file {chosen} cannot be opened: {trouble}")
     return Telemetry(log, Metrics(symbol))

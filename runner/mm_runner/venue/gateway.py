@@ -215,10 +215,11 @@ class UsdmGateway:
     async def run(self) -> None:
         """Load the instrument, then keep streams, key, switch and clock going until cancelled."""
         await self._read_clock_until_known()
-        await self._load_until_known()
+        loaded = await self._load_until_known()
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
+                self._deliver(loaded)  # from here on what the core asks for can be answered
                 for name, work in (
                     ("market streams", self._market.run()),
                     ("user stream", self._user.run()),
@@ -330,16 +331,14 @@ class UsdmGateway:
             return _DEFAULT_FEES
         return rate.makerCommissionRate, rate.takerCommissionRate
 
-    async def _load_until_known(self) -> None:
+    async def _load_until_known(self) -> InstrumentLoaded:
         backoff = Backoff(self._chance, base_seconds=0.5)
         while True:
             try:
-                self._deliver(await self.load_instrument())
+                return await self.load_instrument()
             except (VenueError, SymbolError) as error:
                 self._telemetry.once("load", "preflight", {"check": "symbol", "ok": False, "detail": str(error)})
                 await asyncio.sleep(backoff.next_seconds())
-            else:
-                return
 
     async def _keep_rules(self) -> None:
         """Filters drift: an exchange-wide change reaches the core as a new instrument."""

@@ -30,7 +30,7 @@ class KeeperSettings:
     max_age_seconds: float = 23.5 * 3600
     """The venue cuts at 24 h; we move before that."""
     overlap_seconds: float = 1.0
-    check_seconds: float = 0.25
+    check_seconds: float = 0.1
     socket: SocketSettings = field(default_factory=SocketSettings)
 
 
@@ -40,9 +40,15 @@ class _Link:
     def __init__(self, boot_ns: Callable[[], int], on_frame: Callable[[bytes], None]) -> None:
         self._boot_ns = boot_ns
         self._on_frame = on_frame
+        self._connection: Connection | None = None
         self.opened_ns = self.newest_ns = boot_ns()
         self.first_frame = asyncio.Event()
-        self.connection: Connection | None = None
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def hold(self, connection: Connection) -> None:
+        """The connection that frames come from."""
+        self._connection = connection
+        self.ended = connection.ended
 
     def take(self, payload: bytes) -> None:
         self.newest_ns = self._boot_ns()
@@ -57,8 +63,8 @@ class _Link:
         return (self._boot_ns() - self.opened_ns) / _NS
 
     def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 class StreamKeeper:
@@ -128,7 +134,7 @@ class StreamKeeper:
     async def _open(self) -> _Link:
         url = await self._url()
         link = _Link(self._boot_ns, self._on_frame)
-        link.connection = await self._opener(url, link.take, self._settings.socket)
+        link.hold(await self._opener(url, link.take, self._settings.socket))
         self._connects.value += 1
         return link
 
@@ -156,10 +162,9 @@ class StreamKeeper:
         """Until it ends (returns why) or grows old (returns an empty string). Raises what `on_frame` raised."""
         settings = self._settings
         while True:
-            ended = link.connection.ended if link.connection is not None else asyncio.Future[str]()
-            await asyncio.wait({ended}, timeout=settings.check_seconds)
-            if ended.done():
-                return "closed by us" if ended.cancelled() else ended.result()
+            await asyncio.wait({link.ended}, timeout=settings.check_seconds)
+            if link.ended.done():
+                return "closed by us" if link.ended.cancelled() else link.ended.result()
             if link.age_seconds() > _PROVEN_SECONDS and link.first_frame.is_set():
                 self._backoff.reset()
             if self._asked:

@@ -113,25 +113,26 @@ class RestClient:
             RefusedError: the venue did not do it (LimitedError: 429 or 418).
             UnknownError: it may have been done.
         """
+        requests = self._telemetry.metrics.cell("runner_rest_requests_total", action=route.action)
 
         def finish(boot_ns: int) -> bytes:
             window = recv_window_ms or self.recv_window_ms
             target = self._finish(route, query, boot_ns=boot_ns, deadline=send_deadline_boot_ns, window=window)
+            requests.value += 1
             on_sent()
             return target
 
         departure = Departure(finish, self._boot_ns)
-        requests = self._telemetry.metrics.cell("runner_rest_requests_total", action=route.action)
-        requests.value += 1
         try:
             answer = await (lane or self.general_lane).request(
                 route.method, departure, timeout_seconds=route.timeout_seconds
             )
             self._take_in(route, answer)
         except WithheldError:
-            requests.value -= 1  # nothing was asked of the venue
-            raise
+            raise  # nothing was asked of the venue: neither a request nor an error
         except VenueError as error:
+            if not departure.sent:
+                requests.value += 1  # no connection: asked in vain, and an error below
             self._count_error(route, error)
             raise
         return answer

@@ -44,7 +44,6 @@ EXCHANGE_INFO: Final = Route(
 COMMISSION_RATE: Final = Route("config", "GET", "/fapi/v1/commissionRate", 20, Urgency.DEFERRABLE)
 LEVERAGE: Final = Route("config", "POST", "/fapi/v1/leverage", 1, Urgency.DEFERRABLE)
 MARGIN_TYPE: Final = Route("config", "POST", "/fapi/v1/marginType", 1, Urgency.DEFERRABLE)
-SYMBOL_CONFIG: Final = Route("config", "GET", "/fapi/v1/symbolConfig", 5, Urgency.DEFERRABLE)
 POSITION_MODE: Final = Route("config", "GET", "/fapi/v1/positionSide/dual", 30, Urgency.DEFERRABLE)
 DEPTH: Final = Route("depth", "GET", "/fapi/v1/depth", 20, Urgency.DEFERRABLE, Security.NONE)
 TIME: Final = Route("time", "GET", "/fapi/v1/time", 1, Urgency.ESSENTIAL, Security.NONE, timeout_seconds=2.0)

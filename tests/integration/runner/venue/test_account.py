@@ -40,7 +40,9 @@ async def test_a_snapshot_shows_position_wallet_orders_and_trades_as_the_ledger_
         assert [o.client_order_id for o in snapshot.open_orders] == [o["clientOrderId"] for o in desk.resting()]
         fills = [e for e in desk.ledger() if e["kind"] == "fill"]
         assert [t.trade_id for t in snapshot.trades] == [e["tradeId"] for e in fills]
-        assert float(sum(t.commission for t in snapshot.trades)) == pytest.approx(sum(float(e["commission"]) for e in fills))
+        assert float(sum(t.commission for t in snapshot.trades)) == pytest.approx(
+            sum(float(e["commission"]) for e in fills)
+        )
         assert snapshot.liquidation_price >= 0
         assert 0 < snapshot.margin_ratio < 1
         assert not snapshot.hedge_mode

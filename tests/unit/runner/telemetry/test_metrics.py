@@ -67,6 +67,19 @@ def test_what_is_set_is_what_is_scraped(metrics):
     assert math.isclose(found["runner_rest_latency_seconds_sum", (place, symbol)], 99.0065)
 
 
+def test_each_scrape_shows_what_moved_since_the_last(metrics):
+    latency = metrics.histogram("runner_order_latency_seconds")
+    position = metrics.cell("runner_position")
+    seen = []
+    for value in (0.5, 0.5, -0.25, 0.0):
+        position.value = value
+        latency.observe(0.01)
+        found = samples(metrics)
+        symbol = ("symbol", "ETHUSDT")
+        seen.append((found["runner_position", (symbol,)], found["runner_order_latency_seconds_count", (symbol,)]))
+    assert seen == [(0.5, 1), (0.5, 2), (-0.25, 3), (0.0, 4)]
+
+
 def test_a_prometheus_client_registry_sees_the_same_values(metrics):
     metrics.cell("runner_position").value = -0.02
     metrics.cell("runner_rest_errors_total", action="depth").value += 1
