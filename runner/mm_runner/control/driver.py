@@ -30,6 +30,8 @@ from mm_runner.core.messages import (
 from mm_runner.telemetry.setup import Telemetry
 
 _MARKET: Final = (DepthDiff, BookTicker, Trade)
+_SAID_BY_THE_VENUE: Final = frozenset({"ws_connect", "ws_disconnect", "rate_limited"})
+"""Core and adapter both notice these; the adapter's line stands, it also knows the attempts that the core never hears of."""
 _SHORTEST_WAIT_SECONDS: Final = 0.001
 
 
@@ -119,6 +121,8 @@ class Driver:
             ports.report_changed()
 
     def _emit(self, action: EmitEvent) -> None:
+        if action.name in _SAID_BY_THE_VENUE:
+            return
         self.telemetry.log.emit_fields(action.name, action.fields)
         if action.name == "fill":
             side = str(action.fields.get("side"))

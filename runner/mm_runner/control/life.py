@@ -104,6 +104,8 @@ class Life:
         self._configured = False
         self._dry_run = spec.dry_run
         self._lease_held = asyncio.Event()
+        self._leaving_dry_run = asyncio.Event()
+        self._wanted = SpecChanged(spec=spec, generation=self._generation)
         self._lease_said = ("", "")
         self._control_error = ""
         telemetry.log.redactor.add(credentials.api_key, credentials.api_secret)
@@ -159,7 +161,7 @@ class Life:
             guard=source.guard,
             on_change=self._on_lease,
         )
-        self._driver.deliver(SpecChanged(spec=spec, generation=self._generation))
+        self._driver.deliver(self._wanted)
         async with self._gateway, asyncio.TaskGroup() as group:
             lease_task = group.create_task(self._component("lease", loop.run()), name="lease")
             components = {
@@ -175,6 +177,7 @@ class Life:
                 "venue": self._trade(),
                 "ports": self._say_ports(status_port),
                 "core": self._watch_drained(),
+                "dry run": self._leave_dry_run(),
             }
             tasks = [group.create_task(self._component(name, work), name=name) for name, work in components.items()]
             reason = await asyncio.shield(self._stopped)
@@ -338,6 +341,21 @@ class Life:
         if not isinstance(event, SpecChanged):
             self._driver.deliver(event)
             return
+        self._wanted = event
+        if self._dry_run and not event.spec.dry_run and not self._configured:
+            # A dry run left leverage and margin type alone: they are set before the first order, not after it.
+            self._leaving_dry_run.set()
+            return
+        self._apply(event)
+
+    async def _leave_dry_run(self) -> None:
+        """Set up the account that a dry run has left alone, then let the newest spec act."""
+        await self._leaving_dry_run.wait()
+        await self._lease_held.wait()
+        await self._until_answered(self._configure)
+        self._apply(self._wanted)
+
+    def _apply(self, event: SpecChanged) -> None:
         self._driver.deliver(event)
         if self._driver.is_broken or self._driver.engine.refused[0] == event.generation:
             return

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.timeout(120)
 def test_a_stalled_market_stream_pulls_the_quotes_until_data_flow_again(engine: Any, exchange: Any) -> None:
     engine.quoting()
     exchange.fault("stall", "market-stream")
-    engine.wait(engine.none_rest, 8, "quotes are pulled")
-    assert engine.probe("/readyz") == 503
+    engine.wait(lambda: engine.probe("/readyz") == 503, 10, "not ready any more")
+    engine.wait(engine.none_rest, 5, "quotes are pulled")
     assert engine.probe("/healthz") == 200
     exchange.clear_faults()
     engine.wait(engine.both_sides, 20, "quotes are back")

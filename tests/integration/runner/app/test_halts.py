@@ -22,8 +22,9 @@ HALT: dict[str, Any] = {
 
 
 def assert_halted_since(engine: Any, asked: float) -> None:
-    """By the ledger's own times."""
-    engine.wait(engine.none_rest, 5.0, "nothing rests")
+    """By the ledger's own times, and with patience enough that an order which should not come would have come."""
+    engine.wait(lambda: time.time() > asked + 3.0, 5.0, "time to sin")
+    assert engine.open_orders() == []
     assert engine.orders_after(asked + 1.0) == []
     assert engine.last_end_of_an_order() - asked <= 2.0
 

@@ -1,3 +1,5 @@
+# ruff: noqa: ARG002, ASYNC220, ASYNC240
+# (doubles keep the signature they stand for; files and processes of a test may block its loop)
 """The claim-state file: one lock that survives its own replacement, and a state that is never half there."""
 
 from __future__ import annotations

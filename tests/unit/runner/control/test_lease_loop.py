@@ -1,3 +1,5 @@
+# ruff: noqa: ARG002, ASYNC110
+# (doubles keep the signature they stand for; a bounded wait polls on purpose)
 """The loop around the Lease keeper, on a lock file and on an API server's double, and the watchdog beside it."""
 
 from __future__ import annotations
