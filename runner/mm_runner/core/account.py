@@ -30,6 +30,7 @@ from mm_runner.core.messages import (
     QueryOrder,
     Reconcile,
     TradeRecord,
+    VenueStatus,
 )
 from mm_runner.core.orders import Order, Tracker
 from mm_runner.core.outbox import Outbox
@@ -270,15 +271,7 @@ class Account:
         if order is None:
             return None
         price = self._average(event.average_price, order)
-        self._filled(
-            order,
-            self.tracker.observe(
-                order, event.status, executed=event.executed, order_id=event.order_id, now_ns=now.boot_ns
-            ),
-            price=price,
-            time_ms=event.update_ms,
-            now=now,
-        )
+        self._fold(order, event.status, event.executed, order_id=event.order_id, fill=(price, event.update_ms), now=now)
         return order
 
     def on_unknown(self, event: OrderUnknown, now: Instant) -> None:
@@ -294,10 +287,7 @@ class Account:
         if order is None:
             return
         order.cancel_in_flight = False
-        filled = self.tracker.observe(
-            order, event.status, executed=event.executed, order_id=event.order_id, now_ns=now.boot_ns
-        )
-        self._filled(order, filled, price=order.price, time_ms=0, now=now)
+        self._fold(order, event.status, event.executed, order_id=event.order_id, fill=(order.price, 0), now=now)
 
     def on_cancel_refused(self, event: CancelRefused, now: Instant) -> None:
         """-2011: it is no longer open, its query tells how it ended. Anything else: again after a pause."""
@@ -357,10 +347,8 @@ class Account:
                 self.proof.reset()
                 self.want_reconcile("unknown_own_order", now.boot_ns)
             return None
-        filled = self.tracker.observe(
-            order, event.status, executed=event.executed, order_id=event.order_id, now_ns=now.boot_ns
-        )
-        self._filled(order, filled, price=event.last_price or order.price, time_ms=event.transaction_ms, now=now)
+        fill = event.last_price or order.price, event.transaction_ms
+        self._fold(order, event.status, event.executed, order_id=event.order_id, fill=fill, now=now)
         if event.trade_id and event.last_lots > 0:
             self._on_own_trade(order, event, now)
         return order
@@ -384,23 +372,32 @@ class Account:
         return moved
 
     def _observe(self, order: Order, state: OrderState, now: Instant) -> None:
-        filled = self.tracker.observe(
-            order, state.status, executed=state.executed, order_id=state.order_id, now_ns=now.boot_ns
-        )
-        self._filled(order, filled, price=self._average(state.average_price, order), time_ms=state.update_ms, now=now)
+        fill = self._average(state.average_price, order), state.update_ms
+        self._fold(order, state.status, state.executed, order_id=state.order_id, fill=fill, now=now)
 
     def _average(self, average: Decimal, order: Order) -> int:
         return round(average / self.instrument.tick_size) if average > 0 else order.price
 
-    def _filled(self, order: Order, lots: int, *, price: int, time_ms: int, now: Instant) -> None:
-        """Invariant 7's bookkeeping: whoever tells first, each executed lot moves the position once."""
+    def _fold(  # noqa: PLR0913 - one report, field by field
+        self,
+        order: Order,
+        status: VenueStatus,
+        executed: int,
+        *,
+        order_id: int,
+        fill: tuple[int, int],
+        now: Instant,
+    ) -> None:
+        """Fold in one report: whoever tells first, each executed lot moves the position once. `fill`: price in ticks, venue time in ms."""
+        # A snapshot that settled the position after this order's end has all of its lots already.
+        settled = order.final is not None and self.settled_ns is not None and order.done_ns < self.settled_ns
+        lots = self.tracker.observe(order, status, executed=executed, order_id=order_id, now_ns=now.boot_ns)
         if lots <= 0:
             return
-        if order.final is not None and self.settled_ns is not None and order.done_ns < self.settled_ns:
-            # A snapshot settled the position after this order's end: it has these lots already.
+        if settled:
             self.want_reconcile("late_fill", now.boot_ns)
             return
-        self.ledger.on_filled(order.side, lots, price=price, time_ms=time_ms, now_ns=now.boot_ns)
+        self.ledger.on_filled(order.side, lots, price=fill[0], time_ms=fill[1], now_ns=now.boot_ns)
         self._untraded[order.client_order_id] = now.boot_ns
 
     def _on_own_trade(self, order: Order, event: OrderReport, now: Instant) -> None:

@@ -27,8 +27,8 @@ INSTRUMENT = Instrument.from_filters(
     tick_size=Decimal("0.01"),
     step_size=Decimal("0.001"),
     min_quantity=Decimal("0.001"),
-    max_quantity=Decimal("1000"),
-    min_notional=Decimal("20"),
+    max_quantity=Decimal(1000),
+    min_notional=Decimal(20),
     base_asset="ETH",
 )
 MID = 268_000  # ticks: 2,680.00
@@ -210,7 +210,9 @@ class FakeVenue:
         self.position, self.position_ms = after, self.now_ms
         return realized
 
-    def _report(self, order: VenueOrder, kind: str, *, lots: int = 0, price: int = 0, trade: m.TradeRecord | None = None) -> m.Event:
+    def _report(
+        self, order: VenueOrder, kind: str, *, lots: int = 0, price: int = 0, trade: m.TradeRecord | None = None
+    ) -> m.Event:
         return m.OrderReport(
             client_order_id=order.cid, order_id=order.order_id, side=order.side, status=order.status, price=order.price,
             quantity=order.lots, executed=order.executed, reduce_only=order.reduce_only, execution_type=kind, last_lots=lots,
@@ -223,7 +225,9 @@ class FakeVenue:
 class World:
     """One engine and its venue on a virtual clock. By default everything answers at once and in order."""
 
-    def __init__(self, spec: MarketMakerSpec | None = None, *, start: bool = True, claim_state: ClaimState | None = None) -> None:
+    def __init__(
+        self, spec: MarketMakerSpec | None = None, *, start: bool = True, claim_state: ClaimState | None = None
+    ) -> None:
         self.engine = Engine(claim=CLAIM)
         self.venue = FakeVenue()
         self.now_ns = 1_000 * SECOND
@@ -297,7 +301,11 @@ class World:
         previous, self.update_id = self.update_id, self.update_id + 10
         self.send(
             m.DepthDiff(
-                first_update_id=previous + 1, last_update_id=self.update_id, previous_update_id=previous, bids=bids, asks=asks
+                first_update_id=previous + 1,
+                last_update_id=self.update_id,
+                previous_update_id=previous,
+                bids=bids,
+                asks=asks,
             )
         )
 
@@ -326,7 +334,9 @@ class World:
             case m.FetchDepthSnapshot():
                 if self.data:
                     bids, asks = self.levels()
-                    self.send(m.DepthSnapshot(last_update_id=self.update_id, bids=bids, asks=asks, sent_boot_ns=self.now_ns))
+                    self.send(
+                        m.DepthSnapshot(last_update_id=self.update_id, bids=bids, asks=asks, sent_boot_ns=self.now_ns)
+                    )
             case m.Reconcile():
                 self.send(self.venue.snapshot(self.now_ns))
             case m.PersistClaimState():
@@ -349,7 +359,9 @@ class World:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def start(self, *, lease: bool = True, dead_man: bool = True, halts: bool = True, user: bool = True, spec: bool = True) -> None:
+    def start(
+        self, *, lease: bool = True, dead_man: bool = True, halts: bool = True, user: bool = True, spec: bool = True
+    ) -> None:
         self.send(m.InstrumentLoaded(instrument=INSTRUMENT, maker_fee=Decimal("0.0002"), taker_fee=Decimal("0.0005")))
         self.send(m.ClaimStateLoaded(state=self.claim_state))
         if spec:

@@ -385,6 +385,7 @@ def test_fills_missed_while_the_user_stream_was_away_are_counted_once():
     resting = world.resting(BUY)[0]
     world.send(m.StreamDown(stream=m.Stream.USER, error="cut"))
     resting.status = m.VenueStatus.NEW  # the cancel did not win: a fill came first
+    world.advance(10)
     missed = world.venue.fill(resting, 20)
     assert missed
     world.send(m.StreamUp(stream=m.Stream.USER))
@@ -492,7 +493,9 @@ def test_a_stop_loss_halts_latches_and_waits_for_that_very_acknowledgement():
     assert (report.risk.state, report.risk.reason, report.risk.latched) == (RiskState.HALTED, "stop_loss", True)
     assert not world.resting(BUY)
     assert not world.resting(SELL)
-    assert world.claim_state.latch == HaltLatch(halt_id=report.risk.halt_id, reason="stop_loss", since=world.claim_state.latch.since)
+    assert world.claim_state.latch == HaltLatch(
+        halt_id=report.risk.halt_id, reason="stop_loss", since=world.claim_state.latch.since
+    )
     world.move_market(3_000)
     world.advance(5000)
     assert world.engine.report(world.now).risk.state is RiskState.HALTED
@@ -508,7 +511,9 @@ def test_a_stop_loss_halts_latches_and_waits_for_that_very_acknowledgement():
 
 
 def test_a_latch_outlives_a_restart():
-    latch = HaltLatch(halt_id="7b0a4b5e-0000-4000-8000-000000000001", reason="max_drawdown", since="2026-01-01T00:00:00Z")
+    latch = HaltLatch(
+        halt_id="7b0a4b5e-0000-4000-8000-000000000001", reason="max_drawdown", since="2026-01-01T00:00:00Z"
+    )
     world = World(claim_state=ClaimState(epoch=0, latch=latch))
     world.advance(1000)
     assert not placed_since(world)
@@ -534,7 +539,8 @@ def test_an_unreadable_claim_state_means_halted():
 
 def test_on_halt_flatten_closes_with_bounded_slippage():
     world = quoting_world(
-        risk={"stopLoss": "5", "maxPosition": "2", "maxOrderNotional": "5000", "onHalt": "Flatten"}, quoting={"baseSize": "0.5"}
+        risk={"stopLoss": "5", "maxPosition": "2", "maxOrderNotional": "5000", "onHalt": "Flatten"},
+        quoting={"baseSize": "0.5"},
     )
     world.fill(BUY, 500)
     world.forget()
