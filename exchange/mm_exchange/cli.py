@@ -11,13 +11,14 @@ import urllib.error
 import urllib.request
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mm_exchange.faults import NOT_YET, TARGETS
-from mm_exchange.server.app import ServeOptions, serve
-from mm_exchange.server.exchange import Quirks
+
+if TYPE_CHECKING:
+    from mm_exchange.server.app import ServeOptions
 
 _DEFAULT_TAPES = Path("../shared/data")
 
@@ -102,6 +103,10 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     Without --tape and --synthetic, the tape that MM_TAPE names is looped, else those in ../shared/data, else
     ETHUSDT trades synthetically.
     """
+    # Ordering a fault must not pay for importing a server.
+    from mm_exchange.server.app import ServeOptions  # noqa: PLC0415
+    from mm_exchange.server.exchange import Quirks  # noqa: PLC0415
+
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     # Handshakes that a client breaks off are its own affair.
     logging.getLogger("websockets").setLevel(max(logging.ERROR, logging.getLevelName(log_level.upper())))
@@ -144,6 +149,8 @@ def _default_source(*, loop: bool) -> tuple[tuple[Path, ...], tuple[str, ...], b
 
 
 def _run(options: ServeOptions) -> None:
+    from mm_exchange.server.app import serve  # noqa: PLC0415 - see serve_command
+
     def announce(line: dict[str, str]) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()

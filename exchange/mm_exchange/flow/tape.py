@@ -121,6 +121,7 @@ def scan(path: Path) -> Scan:
     """
     seen: dict[str, tuple[set[str], set[str]]] = {}
     kinds: set[str] = set()
+    first_ids: dict[str, int] = {}
     snapshots: list[tuple[int, _Line]] = []
     skew, first_ns = float("-inf"), 0
     for line, record in enumerate(islice(read(path), _SCAN_LINES), start=1):
@@ -132,14 +133,16 @@ def scan(path: Path) -> Scan:
         if not payload.s:
             continue
         kinds.add(payload.e)
+        if payload.e == "depthUpdate":
+            first_ids.setdefault(payload.s, payload.u)
         skew = max(skew, payload.E - record.received_ns / 1e6)
         _note(seen.setdefault(payload.s, (set(), set())), _numbers(payload))
     if not seen:
         raise ValueError(f"{path.name} holds no market frames; a tape has '<ns> <raw frame>' lines")
-    if len(seen) == 1:
-        # A REST book names no symbol, but here it can be only one.
-        for _, book in snapshots:
-            _note(next(iter(seen.values())), (*book.bids, *book.asks))
+    for _, book in snapshots:
+        # A REST book names no symbol: it belongs to the depth stream whose ids it is nearest to.
+        owner = min(seen, key=lambda symbol: abs(first_ids.get(symbol, 0) - book.last_update_id))
+        _note(seen[owner], (*book.bids, *book.asks))
     rules = {symbol: infer_rules(symbol, prices, quantities) for symbol, (prices, quantities) in seen.items()}
     needed = snapshots[: len(seen)]
     preroll = needed[-1][0] if needed else 0

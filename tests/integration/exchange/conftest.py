@@ -75,12 +75,30 @@ class Trader:
         return (await self.send("GET", path, urlencode(params)))[1]
 
     async def limit(self, side, price, quantity="1", *, symbol="QUIETUSDT", tif="GTC", **more):
-        return await self.call("POST", "/fapi/v1/order", symbol=symbol, side=side, type="LIMIT", timeInForce=tif,
-                               quantity=quantity, price=price, newOrderRespType="RESULT", **more)
+        return await self.call(
+            "POST",
+            "/fapi/v1/order",
+            symbol=symbol,
+            side=side,
+            type="LIMIT",
+            timeInForce=tif,
+            quantity=quantity,
+            price=price,
+            newOrderRespType="RESULT",
+            **more,
+        )
 
     async def market(self, side, quantity="1", *, symbol="QUIETUSDT", **more):
-        return await self.call("POST", "/fapi/v1/order", symbol=symbol, side=side, type="MARKET", quantity=quantity,
-                               newOrderRespType="RESULT", **more)
+        return await self.call(
+            "POST",
+            "/fapi/v1/order",
+            symbol=symbol,
+            side=side,
+            type="MARKET",
+            quantity=quantity,
+            newOrderRespType="RESULT",
+            **more,
+        )
 
     async def position(self, symbol="QUIETUSDT"):
         rows = await self.call("GET", "/fapi/v2/positionRisk", symbol=symbol)
@@ -122,13 +140,20 @@ async def session():
 
 
 @pytest.fixture
-def open_account(exchange, session):
+async def open_account(exchange, session):
+    traders = []
+
     async def opened(**body):
         async with session.post(f"{exchange.admin}/admin/accounts", json=body) as reply:
             assert reply.status == 201
-            return Trader(exchange, session, await reply.json())
+            traders.append(Trader(exchange, session, await reply.json()))
+        return traders[-1]
 
-    return opened
+    yield opened
+    # Outside takers meet whoever rests: leave nothing behind for the next test.
+    for opened_trader in traders:
+        for symbol in ("QUIETUSDT", "ETHUSDT"):
+            await opened_trader.call("DELETE", "/fapi/v1/allOpenOrders", symbol=symbol)
 
 
 @pytest.fixture

@@ -68,8 +68,15 @@ async def test_event_times_are_those_of_the_serving_clock(trader, receive):
     assert -50 < time.time() * 1000 - frame["E"] < 2000
 
 
-@pytest.mark.parametrize("path", ["/market/ws/ethusdt@bookTicker", "/public/ws/ethusdt@markPrice@1s",
-                                  "/public/ws/nothing@bookTicker", "/private/ws/ethusdt@trade"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/market/ws/ethusdt@bookTicker",
+        "/public/ws/ethusdt@markPrice@1s",
+        "/public/ws/nothing@bookTicker",
+        "/private/ws/ethusdt@trade",
+    ],
+)
 async def test_a_stream_on_the_wrong_base_stays_silent(trader, silent, path):
     async with websockets.connect(trader.exchange.ws + path) as socket:
         assert await silent(socket) is None
@@ -117,8 +124,13 @@ async def test_the_user_stream_tells_the_life_of_an_order(trader, receive):
         account = (await receive(socket))["a"]
         assert (account["m"], account["P"][0]["pa"]) == ("ORDER", "1.00")
         fill = (await receive(socket))["o"]
-        assert (fill["x"], fill["X"], fill["l"], fill["L"], fill["m"]) == ("TRADE", "PARTIALLY_FILLED", "1.00", "99.00",
-                                                                        True)
+        assert (fill["x"], fill["X"], fill["l"], fill["L"], fill["m"]) == (
+            "TRADE",
+            "PARTIALLY_FILLED",
+            "1.00",
+            "99.00",
+            True,
+        )
         assert fill["n"] == "0.01980000"
         await trader.call("DELETE", "/fapi/v1/order", symbol="QUIETUSDT", origClientOrderId="mm-life")
         assert (await receive(socket))["o"]["X"] == "CANCELED"
@@ -127,8 +139,12 @@ async def test_the_user_stream_tells_the_life_of_an_order(trader, receive):
 async def test_a_user_stream_without_events_or_on_the_wrong_base_hears_nothing(trader, silent):
     key = await trader.listen_key()
     events = "events=ORDER_TRADE_UPDATE"
-    for url in (f"/private/ws?listenKey={key}", f"/public/ws?listenKey={key}&{events}", f"/private/ws/{key}",
-                f"/private/ws?listenKey={'x' * 64}&{events}"):
+    for url in (
+        f"/private/ws?listenKey={key}",
+        f"/public/ws?listenKey={key}&{events}",
+        f"/private/ws/{key}",
+        f"/private/ws?listenKey={'x' * 64}&{events}",
+    ):
         async with websockets.connect(trader.exchange.ws + url) as socket:
             await trader.limit("BUY", "98.00")
             assert await silent(socket, 0.3) is None, url
@@ -166,8 +182,9 @@ async def test_the_ws_api_places_queries_and_cancels(trader, receive):
         async def ask(method, **params):
             params |= {"apiKey": trader.key, "timestamp": int(time.time() * 1000)}
             payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
-            await socket.send(json.dumps({"id": method, "method": method,
-                                          "params": params | {"signature": trader.sign(payload)}}))
+            await socket.send(
+                json.dumps({"id": method, "method": method, "params": params | {"signature": trader.sign(payload)}})
+            )
             return await receive(socket)
 
         order = {"symbol": "QUIETUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTX", "quantity": "1"}
