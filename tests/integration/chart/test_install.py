@@ -76,10 +76,20 @@ def release(helm) -> Iterator[Callable[..., None]]:
         arguments = [part for setting in settings for part in ("--set", setting)]
         path = str(CHART / f"ci/{values}-values.yaml")
         # The CRDs are there already, from crds/; the chart's are the same.
-        helm("upgrade", "--install", "market-maker", str(CHART), "--take-ownership", "--values", path, *arguments)
+        helm(
+            "upgrade",
+            "--install",
+            "market-maker",
+            str(CHART),
+            "--take-ownership",
+            "--disable-openapi-validation",
+            "--values",
+            path,
+            *arguments,
+        )
 
     yield install
-    helm("uninstall", "market-maker", "--no-hooks", "--ignore-not-found", "--wait")
+    helm("uninstall", "market-maker", "--no-hooks", "--ignore-not-found")
 
 
 @pytest.fixture
