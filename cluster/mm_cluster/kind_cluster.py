@@ -1,5 +1,6 @@
 """The kind cluster itself: create, check, repair, delete. Never touches `~/.kube/config`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -197,8 +198,11 @@ def current_context() -> tuple[str, str]:
         Failure: it is not reached, or older than 1.33.
     """
     kubectl = shutil.which("kubectl") or program("kubectl")
-    context = capture([kubectl, "config", "current-context"])
-    version = capture([kubectl, "version", "--output", "jsonpath={.serverVersion.gitVersion}", "--request-timeout=10s"])
+    code, context = attempt([kubectl, "config", "current-context"])
+    if code != 0:
+        raise Failure("MM_E2E_USE_CURRENT_CONTEXT=1, but KUBECONFIG names no current context: set one of them anew.")
+    answer = json.loads(capture([kubectl, "version", "--output", "json", "--request-timeout=10s"]))
+    version = str(answer["serverVersion"]["gitVersion"])
     numbers = version.lstrip("v").split(".")[:2]
     if tuple(int("".join(filter(str.isdigit, number)) or 0) for number in numbers) < (1, 33):
         raise Failure(f"Context {context} runs Kubernetes {version}; 1.33 or newer is needed.")
