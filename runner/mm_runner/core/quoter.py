@@ -19,6 +19,7 @@ from mm_runner.core.strategy.quotes import Wanted
 _MAX_SHIFT: Final = 5
 _FIRST_PAUSE_NS: Final = 100 * MS
 _MAX_PAUSE_NS: Final = 1_500 * MS
+_ON_ITS_WAY_NS: Final = 1_000_000_000
 
 
 class PostOnlyBackOff:
@@ -121,7 +122,10 @@ def _fits(order: Order, want: Wanted) -> bool:
 
 
 def _is_young(order: Order, quote: QuoteSettings, now_ns: int) -> bool:
-    return now_ns - order.sent_ns < (quote.static_rest_ns if order.static else quote.rest_ns)
+    """Resting for less than its rest time, or still on its way: with a slow venue, chasing unanswered orders would starve the second side."""
+    age = now_ns - order.sent_ns
+    on_its_way = not order.acknowledged and age < _ON_ITS_WAY_NS
+    return on_its_way or age < (quote.static_rest_ns if order.static else quote.rest_ns)
 
 
 def reducing_first(position: int) -> tuple[Side, Side]:

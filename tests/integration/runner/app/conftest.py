@@ -32,7 +32,7 @@ def spec_of(account: str) -> dict[str, Any]:
             "symbol": "ETHUSDT",
             "desiredState": "Running",
             "exchange": {"account": account, "credentials": {"secretName": f"mm-{account}"}},
-            "quoting": {"minSpreadBps": 6.0, "intervalMs": 200, "restMs": 0},
+            "quoting": {"minSpreadBps": 6.0, "intervalMs": 200},
             "strategy": {"grid": {}},
             "risk": {"maxDrawdown": 0.5, "shock": {"moveBps": 5000}, "maxLatencyMs": 0},
             "failover": {"leaseSeconds": 10, "deadManSeconds": DEAD_MAN_SECONDS},
