@@ -14,7 +14,6 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -42,29 +41,25 @@ from mm_runner.core.messages import (
 )
 from mm_runner.telemetry.setup import Telemetry
 from mm_runner.venue import account_setup
-from mm_runner.venue.answers import SymbolError
 from mm_runner.venue.api import UsdmApi
-from mm_runner.venue.backoff import Backoff
 from mm_runner.venue.budget import Budget
 from mm_runner.venue.clock import VenueClock
+from mm_runner.venue.clock_keeper import FIRST_READINGS, ClockKeeper
 from mm_runner.venue.deadman import DeadManSwitch
 from mm_runner.venue.emergency import CancelProof, cancel_everything
 from mm_runner.venue.endpoints import Endpoints
-from mm_runner.venue.errors import LimitedError, RefusedError, VenueError
+from mm_runner.venue.errors import LimitedError, VenueError
 from mm_runner.venue.keeper import KeeperSettings
 from mm_runner.venue.listen_key import KeySettings
 from mm_runner.venue.market_stream import MarketStreams
 from mm_runner.venue.order_desk import OrderDesk
 from mm_runner.venue.rest import RestClient
+from mm_runner.venue.rules_keeper import RulesKeeper
 from mm_runner.venue.signing import Credentials
 from mm_runner.venue.sockets import Opener, open_picows
 from mm_runner.venue.user_stream import UserStream
 
 _NS: Final = 1_000_000_000
-_SKEW_WARN_MS: Final = 500
-_FIRST_READINGS: Final = 3
-_DEFAULT_FEES: Final = (Decimal("0.0002"), Decimal("0.0005"))
-"""Maker and taker of the lowest tier: what is assumed, and said, where the venue does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +105,7 @@ class UsdmGateway:
         self._now = now
         self._chance = chance
         self._settings = settings or GatewaySettings()
-        self._instrument: Instrument | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._clock_wanted = asyncio.Event()
         start = now()
         self._client = RestClient(
             endpoints.rest,
@@ -122,13 +115,29 @@ class UsdmGateway:
             telemetry=telemetry,
             boot_ns=self._boot_ns,
             on_limited=self._limited,
-            on_clock_refused=self._clock_wanted.set,
+            on_clock_refused=lambda: self._clock.want(),  # noqa: PLW0108 - made below
         )
         self.api = UsdmApi(self._client, symbol)
+        self._clock = ClockKeeper(
+            self.api,
+            self._client,
+            telemetry=telemetry,
+            now=now,
+            chance=chance,
+            seconds=self._settings.clock_seconds,
+        )
+        self._rules = RulesKeeper(
+            self.api,
+            self._client.budget,
+            deliver=deliver,
+            telemetry=telemetry,
+            chance=chance,
+            seconds=self._settings.rules_seconds,
+        )
         self._desk = OrderDesk(
             self.api,
             self._client,
-            instrument=self._known_instrument,
+            instrument=self._rules.known,
             spawn=self._spawn,
             deliver=deliver,
             telemetry=telemetry,
@@ -148,7 +157,7 @@ class UsdmGateway:
         self._user = UserStream(
             endpoints,
             self.api,
-            instrument=self._known_instrument,
+            instrument=self._rules.known,
             deliver=deliver,
             on_key=on_listen_key,
             telemetry=telemetry,
@@ -191,10 +200,14 @@ class UsdmGateway:
             raise
         self._telemetry.log.emit("account_config", leverage=leverage, marginType=margin_type, positionMode="one-way")
 
+    async def load_instrument(self) -> InstrumentLoaded:
+        """Read filters, limits and fees now; `run` does so by itself. Raises VenueError, or answers.SymbolError."""
+        return await self._rules.load()
+
     async def preflight(self, claim: Claim) -> list[account_setup.Check]:
         """What `mm-runner check` shows; changes nothing."""
-        await self._read_clock(_FIRST_READINGS)
-        checks = await account_setup.preflight(self.api, claim=claim, clock_offset_ms=self._offset_ms)
+        await self._clock.read(FIRST_READINGS)
+        checks = await account_setup.preflight(self.api, claim=claim, clock_offset_ms=self._clock.offset_ms)
         for check in checks:
             self._telemetry.log.emit("preflight", check=check.name, ok=check.ok, detail=check.detail)
         return checks
@@ -204,7 +217,7 @@ class UsdmGateway:
     @property
     def instrument(self) -> Instrument | None:
         """Filters as last read; None before the first answer."""
-        return self._instrument
+        return self._rules.instrument
 
     def listen_key_section(self) -> ListenKeySection:
         """For the status report."""
@@ -214,8 +227,8 @@ class UsdmGateway:
 
     async def run(self) -> None:
         """Load the instrument, then keep streams, key, switch and clock going until cancelled."""
-        await self._read_clock_until_known()
-        loaded = await self._load_until_known()
+        await self._clock.read_until_known()
+        loaded = await self._rules.load_until_known()
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
@@ -224,8 +237,8 @@ class UsdmGateway:
                     ("market streams", self._market.run()),
                     ("user stream", self._user.run()),
                     ("dead-man switch", self._deadman.run()),
-                    ("clock", self._keep_clock()),
-                    ("rules", self._keep_rules()),
+                    ("clock", self._clock.run()),
+                    ("rules", self._rules.run()),
                     ("meters", self._meter()),
                 ):
                     group.create_task(work, name=name)
@@ -265,7 +278,7 @@ class UsdmGateway:
                     self._ask(action)
                 case _:
                     pass
-        if (cancels or places) and (self._group is None or self._instrument is None):
+        if (cancels or places) and (self._group is None or self._rules.instrument is None):
             self._turn_away(places, cancels)
             return
         if cancels:
@@ -274,7 +287,7 @@ class UsdmGateway:
             self._desk.place(order)
 
     def _ask(self, action: QueryOrder | FetchDepthSnapshot | Reconcile) -> None:
-        if self._group is None or self._instrument is None:
+        if self._group is None or self._rules.instrument is None:
             self._later(_unasked(action))
             return
         match action:
@@ -303,100 +316,18 @@ class UsdmGateway:
     async def _reconcile(self, action: Reconcile) -> None:
         try:
             snapshot = await self.api.account_snapshot(
-                self._known_instrument(), trades_since_ms=action.trades_since_ms, sent_boot_ns=self._boot_ns()
+                self._rules.known(), trades_since_ms=action.trades_since_ms, sent_boot_ns=self._boot_ns()
             )
         except VenueError as error:
             self._deliver(ReconcileFailed(error=str(error)))
         else:
             self._deliver(snapshot)
 
-    # -- instrument ----------------------------------------------------------------------------------------------------
-
-    async def load_instrument(self) -> InstrumentLoaded:
-        """Read filters, limits and fees; raises VenueError, or answers.SymbolError where the symbol cannot be traded."""
-        rules = await self.api.rules()
-        self._client.budget.set_limits(
-            weight=rules.weight_limit, orders_10s=rules.orders_10s_limit, orders_1m=rules.orders_1m_limit
-        )
-        maker, taker = await self._fees()
-        self._instrument = rules.instrument
-        return InstrumentLoaded(instrument=rules.instrument, maker_fee=maker, taker_fee=taker)
-
-    async def _fees(self) -> tuple[Decimal, Decimal]:
-        try:
-            rate = await self.api.commission_rate()
-        except RefusedError as error:
-            detail = f"commission rates cannot be read ({error}); {_DEFAULT_FEES[0]} and {_DEFAULT_FEES[1]} are assumed"
-            self._telemetry.log.emit("preflight", check="commissionRate", ok=False, detail=detail)
-            return _DEFAULT_FEES
-        return rate.makerCommissionRate, rate.takerCommissionRate
-
-    async def _load_until_known(self) -> InstrumentLoaded:
-        backoff = Backoff(self._chance, base_seconds=0.5)
-        while True:
-            try:
-                return await self.load_instrument()
-            except (VenueError, SymbolError) as error:
-                self._telemetry.once("load", "preflight", {"check": "symbol", "ok": False, "detail": str(error)})
-                await asyncio.sleep(backoff.next_seconds())
-
-    async def _keep_rules(self) -> None:
-        """Filters drift: an exchange-wide change reaches the core as a new instrument."""
-        while True:
-            await asyncio.sleep(self._settings.rules_seconds)
-            before = self._instrument
-            try:
-                loaded = await self.load_instrument()
-            except (VenueError, SymbolError) as error:
-                self._telemetry.once("load", "preflight", {"check": "symbol", "ok": False, "detail": str(error)})
-                continue
-            if loaded.instrument != before:
-                self._telemetry.log.emit("preflight", check="filters", ok=True, detail="the symbol's filters changed")
-            self._deliver(loaded)
-
-    # -- clock and limits ----------------------------------------------------------------------------------------------
-
-    async def _keep_clock(self) -> None:
-        """Read the venue's clock regularly, which also keeps the order lane's connection warm, and at once after a -1021."""
-        while True:
-            self._clock_wanted.clear()
-            try:
-                async with asyncio.timeout(self._settings.clock_seconds):
-                    await self._clock_wanted.wait()
-            except TimeoutError:
-                pass
-            await self._read_clock_until_known()
-
-    async def _read_clock_until_known(self) -> None:
-        backoff = Backoff(self._chance, cap_seconds=5.0)
-        readings = 1 if self._client.clock.synced else _FIRST_READINGS
-        while True:
-            if await self._read_clock(readings):
-                return
-            await asyncio.sleep(backoff.next_seconds())
-
-    async def _read_clock(self, readings: int) -> bool:
-        try:
-            for _ in range(readings):
-                reading = await self.api.clock_reading(lane=self._client.order_lane, boot_ns=self._boot_ns)
-                self._client.clock.add(reading)
-        except VenueError:
-            return False
-        offset = self._offset_ms()
-        self._telemetry.metrics.set("runner_clock_offset_seconds", offset / 1000)
-        if abs(offset) > _SKEW_WARN_MS:
-            self._telemetry.once("skew", "clock_skew", {"offsetMs": offset})
-        return True
-
-    def _offset_ms(self) -> int:
-        now = self._now()
-        return self._client.clock.offset_ms(wall_ms=now.wall_ms, boot_ns=now.boot_ns)
+    # -- limits and meters ------------------------------------------------------------------------------------------------
 
     def _limited(self, error: LimitedError, until_boot_ns: int) -> None:
         self._telemetry.log.emit("rate_limited", code=error.status, retryAfterSeconds=round(error.pause_seconds, 1))
         self._later(RateLimited(until_boot_ns=until_boot_ns, code=error.status))
-
-    # -- meters --------------------------------------------------------------------------------------------------------
 
     async def _meter(self) -> None:
         """Ages and remaining times, twice a second: what moves by itself and so has no event to set it."""
@@ -424,11 +355,6 @@ class UsdmGateway:
     def _later(self, event: Event) -> None:
         """Deliver after the current call has returned, so that the core is never entered from within its own actions."""
         asyncio.get_running_loop().call_soon(self._deliver, event)
-
-    def _known_instrument(self) -> Instrument:
-        if self._instrument is None:
-            raise RuntimeError("no instrument yet: run() loads it before any stream opens")
-        return self._instrument
 
     def _boot_ns(self) -> int:
         return self._now().boot_ns
