@@ -35,14 +35,14 @@ def signed_payload(query: str, body: str) -> tuple[str, str]:
 
 def sign(secret: bytes, payload: str) -> str:
     """HMAC SHA256 in hex."""
-    return hmac.new(secret, payload.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret, payload.encode(errors="surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def check_signature(secret: bytes, payload: str, *, signature: str) -> None:
     """-1022 unless the signature is the payload's; hex case does not matter."""
     if not signature:
         raise mandatory("signature")
-    if not hmac.compare_digest(sign(secret, payload).encode(), signature.lower().encode()):
+    if not hmac.compare_digest(sign(secret, payload).encode(), signature.lower().encode(errors="surrogateescape")):
         raise VenueError(-1022, "Signature for this request is not valid.")
 
 

@@ -86,6 +86,7 @@ class Trading:
         self.orders: dict[int, Order] = {}
         self.by_client_id: dict[tuple[str, str], Order] = {}
         self.live: dict[int, Order] = {}
+        self.dated: dict[int, Order] = {}
         self.trades: deque[AccountTrade] = deque(maxlen=_HISTORY)
         self.income: deque[Income] = deque(maxlen=_HISTORY)
         self.exposures: dict[str, Exposure] = {}
@@ -100,11 +101,14 @@ class Trading:
         """Index an accepted order."""
         self.orders[order.order_id] = self.live[order.order_id] = order
         self.by_client_id[order.symbol, order.client_order_id] = order
+        if order.request.good_till_ms:
+            self.dated[order.order_id] = order
 
     def retire(self, order: Order) -> None:
         """Move an order from live to history, which is bounded."""
         if self.live.pop(order.order_id, None) is None:
             return
+        self.dated.pop(order.order_id, None)
         self._finished.append(order)
         if len(self._finished) > _HISTORY:
             old = self._finished.popleft()
@@ -194,8 +198,8 @@ class Venue:
             for symbol, deadline in list(trading.countdowns.items()):
                 if deadline <= now_ns:
                     self._fire_countdown(trading, symbol, now_ns=now_ns)
-            for order in list(trading.live.values()):
-                if order.request.good_till_ms and order.request.good_till_ms * 1_000_000 <= now_ns:
+            for order in list(trading.dated.values()):
+                if order.request.good_till_ms * 1_000_000 <= now_ns:
                     self._expire(order, now_ns, by="good-till-date")
         for key in self.listen_keys.due(now_ns):
             self.expire_listen_key(key.api_key, now_ns=now_ns)

@@ -124,6 +124,11 @@ class Api:
 
     def handle(self, request: Request, now_ns: int) -> Reply:
         """Answer one REST request."""
+        reply = self._answer(request, now_ns)
+        reply.headers["X-MBX-USED-WEIGHT-1M"] = str(self.requests.used(request.address, now_ns=now_ns))
+        return reply
+
+    def _answer(self, request: Request, now_ns: int) -> Reply:
         headers: dict[str, str] = {}
         endpoint = self._endpoints.get((request.method, request.path))
         params = Params.parse(request.query, request.body)
@@ -132,8 +137,7 @@ class Api:
             return refusal(error, headers)
         try:
             weight = endpoint.weight if isinstance(endpoint.weight, int) else endpoint.weight(params)
-            used = self.requests.charge(request.address, weight, now_ns=now_ns)
-            headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+            self.requests.charge(request.address, weight, now_ns=now_ns)
             call = self._admit(endpoint, request, params=params, now_ns=now_ns)
             result = self.run(endpoint, call, headers=headers)
         except VenueError as error:

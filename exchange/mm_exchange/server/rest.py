@@ -38,7 +38,8 @@ class RestServer:
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """One HTTP request."""
         path, _, query = http.raw_path.partition("?")
-        body = await http.text() if http.can_read_body else ""
+        # Bytes that are no UTF-8 stay what they are for the signature, and become an error for their parameter.
+        body = (await http.read()).decode(errors="surrogateescape") if http.can_read_body else ""
         address = http.remote or ""
         request = Request(http.method, path, query, body, http.headers.get("X-MBX-APIKEY") or None, address)
         if self._exchange.faults:

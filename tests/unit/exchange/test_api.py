@@ -2,7 +2,12 @@
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.exchange_world import START_NS
 
+from mm_exchange.api.core import Request
+from mm_exchange.api.table import ENDPOINTS
 from mm_exchange.listen_keys import LIFETIME_NS
 
 
@@ -220,9 +225,78 @@ def test_every_endpoint_of_the_table_answers(world, client):
         "batchOrders": "[{}]",
         "origClientOrderIdList": '["x"]',
     }
-    from mm_exchange.api.table import ENDPOINTS
-
     for method, path in ENDPOINTS:
         reply = client(method, path, **plain)
         assert reply.status in (200, 400), (method, path)
         assert reply.status == 200 or body(reply)["code"] in (-2011, -2013, -4048, -4059, -4171), (method, path, reply)
+
+
+NAMES = st.sampled_from(
+    [
+        "symbol",
+        "side",
+        "type",
+        "timeInForce",
+        "quantity",
+        "price",
+        "newClientOrderId",
+        "reduceOnly",
+        "orderId",
+        "origClientOrderId",
+        "orderIdList",
+        "origClientOrderIdList",
+        "batchOrders",
+        "limit",
+        "leverage",
+        "marginType",
+        "countdownTime",
+        "goodTillDate",
+        "listenKey",
+        "startTime",
+        "fromId",
+    ]
+)
+VALUES = (
+    st.sampled_from(
+        [
+            "ETHUSDT",
+            "BUY",
+            "LIMIT",
+            "MARKET",
+            "GTC",
+            "GTX",
+            "GTD",
+            "1",
+            "99",
+            "-1",
+            "1e5",
+            "[]",
+            "[1]",
+            '["a"]',
+            "[{}]",
+            '[{"symbol":"ETHUSDT","side":[]}]',
+            "null",
+            "{",
+            "9" * 30,
+            "",
+        ]
+    )
+    | st.text()
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(sorted(ENDPOINTS)), params=st.dictionaries(NAMES, VALUES, max_size=9))
+def test_no_parameters_break_an_endpoint(make_client, path, params):
+    client = make_client(weight_per_minute=10**9, orders_per_10s=10**9, orders_per_minute=10**9)
+    params = {name: value.encode(errors="ignore").decode() for name, value in params.items()}
+    reply = client(*path, **params)
+    assert reply.status in (200, 400)
+    assert reply.status == 200 or body(reply)["code"] < 0
+
+
+@given(query=st.text(), payload=st.text())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_break_a_signed_call(client, query, payload):
+    reply = client.api.handle(Request("POST", "/fapi/v1/order", query, payload, "key", "10.0.0.9"), START_NS)
+    assert reply.status in (400, 418, 429)
