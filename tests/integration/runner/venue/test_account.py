@@ -215,3 +215,29 @@ async def test_orders_are_refused_locally_while_the_order_budget_is_spent(open_d
         assert 3 <= len(desk.of(OrderAccepted)) < 6  # the venue's window may turn meanwhile
         assert any("budget spent" in refused.message for refused in desk.of(OrderRefused))
         assert all(refused.code == 0 for refused in desk.of(OrderRefused))
+
+
+# -- a venue that is not there -----------------------------------------------------------------------------------------
+
+
+async def test_without_a_connection_an_order_is_certainly_not_sent_and_the_error_rate_shows_it(open_desk, eventually):
+    async with open_desk() as desk:
+        for lane in (desk.gateway._client.order_lane, desk.gateway._client.spare_lane):
+            lane._base = lane._base.with_port(9)  # nobody listens there
+        desk.gateway.execute([desk.order()])
+        refused = (await eventually(lambda: desk.of(OrderRefused), within=5, what="refused"))[0]
+        assert refused.code == 0
+        assert "not sent" in refused.message
+        assert desk.metric("runner_rest_requests_total", action="place") == 1
+        assert desk.metric("runner_rest_errors_total", action="place") == 1
+        assert desk.said("rest_error")[0]["action"] == "place"
+
+
+async def test_a_failing_error_text_never_carries_the_signed_query(open_desk, exchange, eventually):
+    async with open_desk() as desk:
+        exchange.fault("reset", "rest")
+        desk.gateway.execute([Reconcile(reason="test", trades_since_ms=0)])
+        failed = (await eventually(lambda: desk.of(ReconcileFailed), within=5, what="failed"))[0]
+        text = failed.error + desk.lines.raw.decode()
+        assert "signature" not in text
+        assert "timestamp=" not in text
