@@ -91,6 +91,7 @@ class KubeApi:
         """
         watched = {**query, "watch": "true", "timeoutSeconds": str(int(silence_seconds))}
         timeout = aiohttp.ClientTimeout(total=silence_seconds + 10, sock_connect=5)
+        response = None
         try:
             response = await self._send("GET", path, query=watched, timeout=timeout)
             buffer = b""
@@ -101,6 +102,9 @@ class KubeApi:
                         yield msgspec.json.decode(line, type=dict[str, Any])
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
             raise KubeError(0, _text(error)) from error
+        finally:
+            if response is not None:
+                response.response.close()
 
     async def _request(
         self, method: str, path: str, *, timeout_seconds: float, body: dict[str, Any] | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mm_contract.names import API_VERSION, TRADING_HALT_KIND
+from mm_contract.names import API_VERSION, MARKET_MAKER_KIND, TRADING_HALT_KIND
 from mm_contract.resource import MarketMaker, SpecError, parse_market_maker, parse_trading_halt
 from mm_runner.control.kube_api import KubeApi, KubeError, market_makers_path, trading_halts_path
 from mm_runner.control.lease_loop import ControlPlaneError
@@ -105,19 +105,26 @@ class SpecResource:
 
     async def guard(self, seconds: float) -> None:
         """See `SpecSource`."""
+        reading = asyncio.create_task(self._api.get(self._halts_path, timeout_seconds=seconds))
         try:
-            maker, halts = await asyncio.gather(
-                self._api.get(self._path, timeout_seconds=seconds),
-                self._api.get(self._halts_path, timeout_seconds=seconds),
-            )
+            maker = await self._own(seconds)
+            halts = await reading
         except KubeError as error:
-            if error.status == 404:
-                self._gone(close=False)
             self._failed(str(error))
             raise ControlPlaneError(str(error)) from error
+        finally:
+            await _ended(reading)
         self._failed("")
         self._take_maker(maker)
         self._take_halts(halts)
+
+    async def _own(self, seconds: float) -> Object:
+        try:
+            return await self._api.get(self._path, timeout_seconds=seconds)
+        except KubeError as error:
+            if error.status == 404:
+                self._gone(close=False)
+            raise
 
     # Following a collection: list, watch from there, again when the watch ends.
 
@@ -137,7 +144,8 @@ class SpecResource:
                     path, {**query, "resourceVersion": version}, silence_seconds=_WATCH_SECONDS
                 ):
                     if event.get("type") == "ERROR":
-                        break  # 410: the resourceVersion is too old; list again
+                        await asyncio.sleep(_RETRY_SECONDS)  # 410: the resourceVersion is too old; list again
+                        break
                     changed(str(event.get("type")), event.get("object") or {})
             except KubeError as error:
                 self._failed(str(error))
@@ -152,7 +160,7 @@ class SpecResource:
     def _list_maker(self, collection: Object) -> None:
         items = collection.get("items") or []
         if items:
-            self._take_maker(items[0])
+            self._take_maker({"apiVersion": API_VERSION, "kind": MARKET_MAKER_KIND, **items[0]})
         else:
             self._gone(close=False)
 
@@ -233,6 +241,12 @@ class SpecResource:
         matching = matching_halts(readable, self._maker.metadata.labels)
         halts: tuple[Halt, ...] = (*matching.halts, *unreadable)
         return HaltsChanged(halts=halts)
+
+
+async def _ended(reading: asyncio.Task[Object]) -> None:
+    """No task is left behind, and no failure of it goes unseen with a warning."""
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 def _ruling(maker: MarketMaker) -> Any:
