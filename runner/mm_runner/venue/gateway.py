@@ -184,6 +184,13 @@ class UsdmGateway:
         self._client.recv_window_ms = recv_window_ms
         self._client.budget.share = weight_share
 
+    def obey_ban(self, until_wall_ms: int) -> None:
+        """A ban that an earlier process was told of (claim state): it is obeyed across restarts."""
+        now = self._now()
+        seconds = (until_wall_ms - now.wall_ms) / 1000
+        if seconds > 0:
+            self._client.budget.ban(code=418, seconds=seconds, boot_ns=now.boot_ns)
+
     def rotate(self, credentials: Credentials) -> None:
         """Take a rotated API key; nothing is dropped. A key of another account is the operator's mistake that `Exclusive` shows."""
         if credentials == self._client.credentials:

@@ -101,6 +101,17 @@ async def test_a_rotated_key_is_used_from_the_next_request_on(open_desk, exchang
         assert len(desk.said("credentials_rotated")) == 1
 
 
+async def test_a_ban_of_an_earlier_process_is_obeyed(open_desk, eventually):
+    async with open_desk() as desk:
+        desk.gateway.obey_ban(time.time_ns() // 1_000_000 - 1000)  # over already
+        desk.gateway.execute([desk.order()])
+        await eventually(lambda: desk.of(OrderAccepted), within=3, what="accepted")
+        desk.gateway.obey_ban(time.time_ns() // 1_000_000 + 60_000)
+        desk.gateway.execute([desk.order(away=0.02)])
+        refused = (await eventually(lambda: desk.of(OrderRefused), within=3, what="held back"))[0]
+        assert "obeying HTTP 418" in refused.message
+
+
 # -- dead-man switch ---------------------------------------------------------------------------------------------------
 
 
