@@ -15,7 +15,7 @@ from mm_cluster.failure import Failure
 from mm_cluster.gotools import bin_folder, ensure_tools
 from mm_cluster.kind_cluster import Cluster, chosen_name, current_context, forget, kubeconfig_path
 from mm_cluster.lock import exclusive
-from mm_cluster.node_image import built_image_name, ensure_node_image
+from mm_cluster.node_image import built_image_name, ensure_node_image, remove_built_images
 from mm_cluster.pins import pins
 from mm_cluster.places import cache
 from mm_cluster.process import end_all
@@ -125,6 +125,8 @@ def _down(*, remove_cache: bool) -> None:
         engine = engines.find_running()
         if engine is not None:
             Cluster(chosen_name(), engine).delete()
+            if remove_cache:
+                remove_built_images(engine)
         forget(chosen_name())
         if engine is not None and engine.host is not None and (others := engine.docker("ps", "--format", "{{.Names}}")):
             say(f"the container engine stays up for {', '.join(others.split())}")

@@ -115,10 +115,10 @@ def _runs_privileged(engine: Engine) -> bool:
     record = cache_subfolder("engine") / "existing-docker.json"
     if record.exists() and json.loads(record.read_text()) == {"engine": identity, "privileged": True}:
         return True
-    if engine.try_docker("image", "inspect", _PROBE_IMAGE)[0] != 0:
-        engine.docker("import", "-", _PROBE_IMAGE, stdin=_probe_root())
+    engine.docker("import", "-", _PROBE_IMAGE, stdin=_probe_root())
     run = ["run", "--rm", "--privileged", "--network", "none", _PROBE_IMAGE, "/probe"]
     code, output = engine.try_docker(*run, timeout_seconds=60)
+    engine.try_docker("image", "rm", _PROBE_IMAGE)
     if code != 0:
         say(f"the Docker that is there cannot run privileged containers, so it is left alone: {output[-200:]}")
         return False

@@ -67,6 +67,13 @@ def ensure_node_image(engine: Engine) -> str:
     return built_image_name()
 
 
+def remove_built_images(engine: Engine) -> None:
+    """Remove the node images that were built here from an engine."""
+    listing = engine.docker("image", "ls", "--quiet", "--filter", "reference=market-maker/node")
+    if listing:
+        engine.try_docker("image", "rm", *sorted(set(listing.split())))
+
+
 def _is_loaded(engine: Engine, name: str) -> bool:
     return engine.try_docker("image", "inspect", "--format", "{{.Id}}", name)[0] == 0
 
