@@ -164,7 +164,7 @@ class Tracker:
         executed = order.lots if status is VenueStatus.FILLED else min(executed, order.lots)
         filled = max(0, executed - order.executed)
         order.executed += filled
-        if status is VenueStatus.UNKNOWN:
+        if status is VenueStatus.UNKNOWN and order.executed < order.lots:
             self.ask(order, now_ns=now_ns)
             return filled
         order.acknowledged, order.unknown = True, False

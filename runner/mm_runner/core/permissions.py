@@ -140,6 +140,8 @@ def _claims(situation: Situation) -> list[tuple[EffectiveState, str]]:
     claims = [(_HALT[halt.state], trading_halt_ruler(halt.name)) for halt in situation.halts]
     if situation.local_halt:
         claims.append((halted, Ruler.LOCAL))
+    if situation.close_asked_locally:
+        claims.append((EffectiveState.FLAT, Ruler.LOCAL))
     if situation.risk is not RiskState.NORMAL:
         claims.append((_RISK[situation.risk], Ruler.RISK))
     if situation.dry_run:

@@ -3,4 +3,9 @@
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 sys.path.insert(0, str(Path(__file__).parent))
+# A shared machine may stall any single example; what takes long is bounded by pytest's own timeout.
+settings.register_profile("core", deadline=None)
+settings.load_profile("core")

@@ -15,9 +15,11 @@ import msgspec
 from mm_contract.claim import Claim
 from mm_contract.claim_state import ClaimState
 from mm_contract.resource import MarketMakerSpec
+from mm_contract.states import DesiredState, HaltState, RiskState
 from mm_runner.core import messages as m
 from mm_runner.core.engine import Engine
 from mm_runner.core.instrument import Instrument
+from mm_runner.core.permissions import Situation
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -408,3 +410,39 @@ class World:
 
     def forget(self) -> None:
         self.actions.clear()
+
+
+def written_table(s: Situation) -> tuple[bool, bool, str, bool]:
+    """The table as design section 3 writes it, row by row from below, kept apart from the code under test on purpose."""
+    if s.dry_run:
+        return (
+            False,
+            False,
+            "no",
+            not s.dry_run_proven,
+        )  # first it cancels its own and proves zero, then the row holds
+    if not s.reconciled or not s.lease_held or s.superseded or not s.dead_man_ready:
+        return (False, False, "no", True)
+    asked = s.close_asked_locally
+    if not s.stopping:  # every stop but deletion only cancels
+        asked = asked or s.desired is DesiredState.FLAT or (s.risk is RiskState.HALTED and s.flatten_on_halt)
+    if not s.book_usable:
+        return (False, False, "market" if asked else "no", True)
+    if asked:
+        return (False, True, "bounded", True)
+    halted = (
+        s.stopping
+        or s.desired in (DesiredState.HALTED, DesiredState.FLAT)
+        or any(h.state is HaltState.HALTED for h in s.halts)
+        or not s.halts_readable
+        or s.local_halt
+        or s.risk is RiskState.HALTED
+    )
+    if halted:
+        return (False, False, "no", True)
+    reducing = (
+        s.desired is DesiredState.REDUCE_ONLY
+        or any(h.state is HaltState.REDUCE_ONLY for h in s.halts)
+        or s.risk is RiskState.REDUCE_ONLY
+    )
+    return (not reducing, True, "bounded" if s.stop_rule else "no", True)

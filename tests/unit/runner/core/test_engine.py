@@ -46,7 +46,7 @@ def test_sends_nothing_while_one_of_its_conditions_is_missing(missing):
     world.start(**{missing: False})
     for _ in range(10):
         world.advance(50)
-        if missing not in ("lease",):
+        if missing != "lease":
             world.send(m.LeaseState(held=True, send_deadline_boot_ns=world.now_ns + 10 * SECOND, epoch=1))
     assert placed_since(world) == []
     report = world.engine.report(world.now)

@@ -6,7 +6,7 @@ forgotten, and a shutdown ends with nothing left, proven.
 
 from __future__ import annotations
 
-from core_world import MS, SECOND, World, make_spec
+from core_world import MS, SECOND, World, make_spec, written_table
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,7 +15,6 @@ from mm_contract.claim import ClientOrderId
 from mm_contract.states import HaltState
 from mm_runner.core import messages as m
 from mm_runner.core.judgement import situation_of
-from mm_runner.core.permissions import Taker, decide
 
 BUY, SELL = m.Side.BUY, m.Side.SELL
 MAX_LOTS = 100
@@ -48,6 +47,7 @@ class Adversary(RuleBasedStateMachine):
         self.world.keep_alive = False
         self.inbox: list[m.Event] = []
         self.user: list[m.Event] = []
+        self.late: list[tuple[m.PlaceOrder | m.CancelOrder, int]] = []
         self.user_up = True
         self.seen = 0
         self.world.start()
@@ -66,14 +66,14 @@ class Adversary(RuleBasedStateMachine):
             if not isinstance(action, m.PlaceOrder):
                 continue
             situation = situation_of(engine, engine.market, engine.account, settings=engine.settings, now=world.now)
-            row = decide(situation)
-            taking = action.type is m.OrderType.MARKET or action.time_in_force is m.TimeInForce.IOC
-            assert row.quote or row.reduce_taker is not Taker.NO, "an order left although nothing may"
-            if not row.open:
-                assert action.reduce_only, "not Running, but without reduceOnly"
-            if taking:
-                assert row.reduce_taker is not Taker.NO
-                assert action.reduce_only
+            may_open, reduce_maker, reduce_taker, _ = written_table(situation)
+            if action.type is m.OrderType.MARKET:
+                assert reduce_taker == "market", situation
+            elif action.time_in_force is m.TimeInForce.IOC:
+                assert reduce_taker == "bounded", situation
+            else:
+                assert may_open or reduce_maker, situation
+                assert may_open or action.reduce_only, "not Running, but without reduceOnly"
             assert action.send_deadline_boot_ns <= engine.authority.lease_deadline_ns
             assert action.send_deadline_boot_ns > world.now_ns
             cid = ClientOrderId.parse(action.client_order_id)
@@ -139,7 +139,7 @@ class Adversary(RuleBasedStateMachine):
             self.carry_out(action)
 
     @rule(index=st.integers(0, 30), doubled=st.booleans())
-    def one_answer_arrives(self, index: int, doubled: bool) -> None:
+    def one_answer_arrives(self, *, index: int, doubled: bool) -> None:
         if self.inbox:
             event = self.inbox.pop(index % len(self.inbox))
             self.send(event)
@@ -147,7 +147,7 @@ class Adversary(RuleBasedStateMachine):
                 self.send(event)
 
     @rule(index=st.integers(0, 3), doubled=st.booleans())
-    def one_user_event_arrives(self, index: int, doubled: bool) -> None:
+    def one_user_event_arrives(self, *, index: int, doubled: bool) -> None:
         """The stream keeps its order; a doubled or slightly reordered event stands for the venue's habits."""
         if self.user:
             event = self.user.pop(index % len(self.user))
@@ -155,6 +155,16 @@ class Adversary(RuleBasedStateMachine):
                 self.send(event)
                 if doubled:
                     self.send(event)
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def a_request_given_up_on_lands_after_all(self) -> None:
+        """Within its recvWindow (and a second of clock difference) the venue still takes it."""
+        action, left_ns = self.late.pop(0)
+        if self.world.now_ns <= left_ns + (action.recv_window_ms + 1000) * MS:
+            answers = len(self.inbox)
+            self.carry_out(action)
+            del self.inbox[answers:]
 
     @rule(index=st.integers(0, 30), lots=st.integers(1, 40))
     def an_order_is_filled(self, index: int, lots: int) -> None:
@@ -179,7 +189,7 @@ class Adversary(RuleBasedStateMachine):
     @rule(
         ticks=st.integers(-400, 400),
         fates=st.lists(
-            st.sampled_from(["carry", "carry", "hold", "lost_before", "lost_after"]), min_size=12, max_size=12
+            st.sampled_from(["carry", "carry", "hold", "lost_before", "lost_after", "late"]), min_size=12, max_size=12
         ),
     )
     def the_market_moves(self, ticks: int, fates: list[str]) -> None:
@@ -197,7 +207,9 @@ class Adversary(RuleBasedStateMachine):
         if fate == "hold" or not self.may_leave(action):
             return
         self.world.pending.remove(action)
-        if fate == "lost_before":
+        if fate == "late":
+            self.late.append((action, self.world.now_ns))
+        if fate in ("lost_before", "late"):
             self.become_unknown(action)
             return
         answers = len(self.inbox)
@@ -217,7 +229,9 @@ class Adversary(RuleBasedStateMachine):
         self.send(unknown(client_order_id=action.client_order_id, error="timeout"))
 
     @rule(index=st.integers(0, 30), lots=st.integers(5, 40), ticks=st.integers(-60, 60), order_first=st.booleans())
-    def a_fill_is_reported_in_halves_around_a_round(self, index: int, lots: int, ticks: int, order_first: bool) -> None:
+    def a_fill_is_reported_in_halves_around_a_round(
+        self, *, index: int, lots: int, ticks: int, order_first: bool
+    ) -> None:
         """Between the two reports of one fill the engine quotes: it must count the worse of both."""
         orders = [o for o in self.world.venue.orders.values() if o.open]
         if not orders or self.user or not self.user_up:
@@ -296,6 +310,8 @@ class Adversary(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
+        while self.late:
+            self.a_request_given_up_on_lands_after_all()
         if not self.user_up:
             self.the_user_stream_returns()
         self.send(m.ShutdownRequested(reason="SIGTERM"))
@@ -313,7 +329,5 @@ class Adversary(RuleBasedStateMachine):
         assert world.engine.account.ledger.position == world.venue.position
 
 
-Adversary.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Adversary.TestCase.settings = settings(max_examples=80, stateful_step_count=60, suppress_health_check=list(HealthCheck))
 TestAdversary = Adversary.TestCase
