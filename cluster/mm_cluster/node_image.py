@@ -64,14 +64,22 @@ def ensure_node_image(engine: Engine) -> str:
         raise Failure(f"{pins().kind_node_image} cannot be pulled; MM_NODE_IMAGE=built builds one instead.")
     _build()
     _load(engine)
+    _forget_older(engine)
     return built_image_name()
 
 
-def remove_built_images(engine: Engine) -> None:
-    """Remove the node images that were built here from an engine."""
-    listing = engine.docker("image", "ls", "--quiet", "--filter", "reference=market-maker/node")
-    if listing:
-        engine.try_docker("image", "rm", *sorted(set(listing.split())))
+def _forget_older(engine: Engine) -> None:
+    for archive in _archive().parent.glob("*.tar.zst"):
+        if archive != _archive():
+            archive.unlink()
+    remove_built_images(engine, keep=built_image_name())
+
+
+def remove_built_images(engine: Engine, *, keep: str = "") -> None:
+    """Remove node images that were built here from an engine; those that a cluster uses stay."""
+    listing = engine.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "market-maker/node")
+    for name in set(listing.split()) - {keep}:
+        engine.try_docker("image", "rm", name)
 
 
 def _is_loaded(engine: Engine, name: str) -> bool:
