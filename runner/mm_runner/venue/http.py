@@ -133,7 +133,8 @@ class Lane:
                 async with self._turn:
                     return await self._exchange(method, departure)
         except TimeoutError as error:
-            raise _failure(departure, f"no answer within {timeout_seconds:.1f} s") from error
+            missing = "answer" if departure.sent else "turn or connection"
+            raise _failure(departure, f"no {missing} within {timeout_seconds:.1f} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(
                 departure, transport_text(error)

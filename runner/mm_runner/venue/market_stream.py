@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from mm_runner.core.messages import BookTicker, DepthDiff, Event, MarkPrice, Stream, StreamDown, StreamUp, Trade
+from mm_runner.core.messages import DepthDiff, Event, Stream, StreamDown, StreamUp
 from mm_runner.telemetry.setup import Telemetry
 from mm_runner.venue.backoff import Backoff
 from mm_runner.venue.endpoints import Endpoints
 from mm_runner.venue.keeper import KeeperSettings, StreamKeeper
 from mm_runner.venue.sockets import Opener
-from mm_runner.venue.wire import MalformedError, MarketDecoder
+from mm_runner.venue.wire import MalformedError, MarketDecoder, MarketEvent
 
 
 class MarketStreams:
@@ -84,6 +84,7 @@ class _Feed:
         self._telemetry = telemetry
         self._decoder = MarketDecoder(symbol)
         self._newest: dict[type, int] = {}
+        self._ahead: dict[int, DepthDiff] = {}
         self.keeper = StreamKeeper(
             stream,
             url=self._address,
@@ -106,13 +107,26 @@ class _Feed:
         except MalformedError as error:
             self._telemetry.malformed(error.kind, source=self.keeper.stream.value, error=str(error))
             return
-        if event is not None and not self._is_copy(event):
-            self._deliver(event)
+        if event is None:
+            return
+        if self.keeper.overlapping:
+            self._merge(event)
+            return
+        self._ahead.clear()
+        self._newest[type(event)] = self._decoder.sequence
+        self._deliver(event)
 
-    def _is_copy(self, event: DepthDiff | BookTicker | Trade | MarkPrice) -> bool:
-        """While two connections deliver, each event comes twice; the first one counts. Otherwise nothing is ever held back here."""
-        number, kind = self._decoder.sequence, type(event)
-        if self.keeper.overlapping and number <= self._newest.get(kind, -1):
-            return True
-        self._newest[kind] = number
-        return False
+    def _merge(self, event: MarketEvent) -> None:
+        """While two connections deliver, each event comes twice and the newer connection may be ahead: the first copy counts, depth keeps its chain."""
+        number, newest = self._decoder.sequence, self._newest.get(type(event), -1)
+        if number <= newest:
+            return
+        if isinstance(event, DepthDiff) and 0 <= newest < event.previous_update_id:
+            self._ahead[event.previous_update_id] = event
+            return
+        self._newest[type(event)] = number
+        self._deliver(event)
+        while isinstance(event, DepthDiff) and (later := self._ahead.pop(event.last_update_id, None)) is not None:
+            self._newest[DepthDiff] = later.last_update_id
+            self._deliver(later)
+            event = later
