@@ -13,19 +13,23 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from mm_contract.report import EngineSection, StatusReport
-from mm_contract.resource import MarketMaker
-from mm_runner.control.credentials import read_credentials
+from mm_contract.resource import MarketMaker, SpecError
+from mm_runner.control.clocks import boot_ns
+from mm_runner.control.credentials import CredentialsError, read_credentials
 from mm_runner.control.environment import Surroundings
-from mm_runner.control.exit_path import EXIT_CLEAN, StopReason
+from mm_runner.control.exit_path import EXIT_CLEAN, Farewell, StopReason, last_word
 from mm_runner.control.kube_api import KubeApi
 from mm_runner.control.life import Life
+from mm_runner.control.reporting import with_refusal
 from mm_runner.control.spec_file import SpecFile
 from mm_runner.control.spec_resource import SpecResource
 from mm_runner.control.spec_source import SpecSource
 from mm_runner.control.status_feed import StatusFeed
 from mm_runner.control.status_server import Health, StatusServer, TokenFolder
+from mm_runner.core.messages import SpecRefused
 from mm_runner.telemetry.metrics import Metrics
 from mm_runner.telemetry.setup import make_telemetry
+from mm_runner.venue.endpoints import EndpointError
 
 
 class EngineProcess:
@@ -52,7 +56,14 @@ class EngineProcess:
             # A second signal changes nothing: cancelling is not skipped.
             loop.add_signal_handler(number, self.stop, StopReason(signal.Signals(number).name))
         self._telemetry.log.start()
-        inner = asyncio.create_task(self._run(), name="engine")
+        inner = asyncio.create_task(self._run_or_say_why_not(), name="engine")
+        try:
+            return await self._outlast(inner)
+        finally:
+            self._telemetry.log.close()
+
+    async def _outlast(self, inner: asyncio.Task[int]) -> int:
+        """A cancellation of ours begins the way out, and is passed on once that is done."""
         cancelled = False
         while not inner.done():
             try:
@@ -62,7 +73,6 @@ class EngineProcess:
                     break
                 cancelled = True
                 self.stop(StopReason("cancelled"))
-        self._telemetry.log.close()
         if cancelled:
             raise asyncio.CancelledError
         return inner.result()
@@ -72,10 +82,20 @@ class EngineProcess:
         if not self._stop.done():
             self._stop.set_result(reason)
 
+    async def _run_or_say_why_not(self) -> int:
+        """What keeps an engine from starting is said where the operator and `kubectl describe` find it, too."""
+        try:
+            return await self._run()
+        except (SpecError, CredentialsError, EndpointError) as error:
+            self._telemetry.log.emit("preflight", check="start", ok=False, detail=str(error))
+            farewell = Farewell(zero_own_orders=False, seconds=0.0)
+            last_word(self._where.termination_log, farewell, epoch=0, reason=str(error), dead_man_armed=False)
+            raise
+
     async def _run(self) -> int:
         async with AsyncExitStack() as stack:
             feed, server = await self._open_status(stack)
-            source = await self._open_source(stack)
+            source = await self._open_source(stack, feed)
             maker = await self._unless_stopped(source.first())
             if maker is None:
                 return EXIT_CLEAN
@@ -108,11 +128,19 @@ class EngineProcess:
         stack.push_async_callback(server.stop)
         return feed, server
 
-    async def _open_source(self, stack: AsyncExitStack) -> SpecSource:
+    async def _open_source(self, stack: AsyncExitStack, feed: StatusFeed) -> SpecSource:
         if self._where.spec_file is not None:
             return SpecFile(self._where.spec_file)
         self._kube = await stack.enter_async_context(await KubeApi.in_cluster())
-        return SpecResource(self._kube, self._where.identity, deleted=self._deleted, failed=self._control_plane)
+        source = SpecResource(self._kube, self._where.identity, deleted=self._deleted, failed=self._control_plane)
+
+        def unusable(event: SpecRefused) -> None:
+            """Nothing to run yet: the resource's status says why, and a better spec is waited for."""
+            self._telemetry.log.emit("spec_refused", generation=event.generation, error=event.message)
+            feed.publish(with_refusal(feed.published, event), boot_ns())
+
+        source.unusable = unusable
+        return source
 
     def _deleted(self, close: bool) -> None:  # noqa: FBT001 - a callback
         self.stop(StopReason("deleted", close=close))

@@ -9,7 +9,14 @@ from typing import Final
 
 import msgspec
 
-from mm_contract.report import EngineSection, LeaseSection, ListenKeySection, StatusReport
+from mm_contract.report import (
+    EffectiveSection,
+    EngineSection,
+    LeaseSection,
+    ListenKeySection,
+    SpecSection,
+    StatusReport,
+)
 from mm_runner.control.clocks import SECOND_NS, boot_ns, instant
 from mm_runner.control.driver import Driver
 from mm_runner.control.lease_loop import LeaseStatus
@@ -17,6 +24,7 @@ from mm_runner.control.status_feed import StatusFeed
 from mm_runner.control.status_server import Health
 from mm_runner.control.watchdog import Watchdog
 from mm_runner.core.engine import Engine, Gauges
+from mm_runner.core.messages import SpecRefused
 
 _METERS_SECONDS: Final = 0.5
 _STALL_SECONDS: Final = 5.0
@@ -207,3 +215,15 @@ _GAUGES: Final = {
 def with_epoch(section: EngineSection, epoch: int) -> EngineSection:
     """The engine's section once its epoch is known."""
     return msgspec.structs.replace(section, epoch=epoch)
+
+
+def with_refusal(report: StatusReport, event: SpecRefused) -> StatusReport:
+    """The report of an engine that has no spec to run yet, because the first one was refused."""
+    spec = SpecSection(
+        observed_generation=event.generation,
+        refused_generation=event.generation,
+        refused_reason=event.reason,
+        refused_message=event.message,
+    )
+    effective = EffectiveSection(message="waiting for a spec that this engine can act on")
+    return msgspec.structs.replace(report, spec=spec, effective=effective)

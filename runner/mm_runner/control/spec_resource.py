@@ -15,6 +15,7 @@ from mm_contract.resource import MarketMaker, SpecError, parse_market_maker, par
 from mm_runner.control.kube_api import KubeApi, KubeError, market_makers_path, trading_halts_path
 from mm_runner.control.lease_loop import ControlPlaneError
 from mm_runner.control.spec_source import (
+    REASON_INVALID,
     Offer,
     Sink,
     SpecGate,
@@ -22,7 +23,7 @@ from mm_runner.control.spec_source import (
     matching_halts,
     unreadable_halt,
 )
-from mm_runner.core.messages import Halt, HaltsChanged
+from mm_runner.core.messages import Halt, HaltsChanged, SpecRefused
 
 _WATCH_SECONDS: Final = 120.0
 _READ_SECONDS: Final = 1.5
@@ -64,6 +65,8 @@ class SpecResource:
         self._uid = identity.uid
         self._deleted = deleted
         self._failed = failed
+        self.unusable: Callable[[SpecRefused], None] = lambda _: None
+        """Told when the first spec cannot be used."""
         self._sink: Sink | None = None
         self._gate: SpecGate | None = None
         self._maker: MarketMaker | None = None
@@ -75,16 +78,24 @@ class SpecResource:
         self._told: HaltsChanged | None = None
 
     async def first(self) -> MarketMaker:
-        """See `SpecSource`; waits while the API server cannot be read."""
+        """See `SpecSource`; waits while the API server cannot be read, or holds a spec that cannot be used."""
+        refused = -1
         while True:
             try:
-                found = await self._api.get(self._path, timeout_seconds=_READ_SECONDS)
+                found = await self._own(_READ_SECONDS)
+                self._failed("")
+                maker = parse_market_maker(found)
                 break
             except KubeError as error:
                 self._failed(str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
-        self._failed("")
-        maker = parse_market_maker(found)
+            except SpecError as error:
+                generation = int((found.get("metadata") or {}).get("generation") or 0)
+                if generation != refused:
+                    refused = generation
+                    self.unusable(
+                        SpecRefused(generation=generation, reason=REASON_INVALID, message="; ".join(error.problems))
+                    )
+            await asyncio.sleep(_RETRY_SECONDS)
         self._uid = self._uid or maker.metadata.uid
         self._gate = SpecGate(maker, maker.metadata.generation, replaced_from_outside=True)
         self._maker = maker
