@@ -181,3 +181,49 @@ async def test_the_command_line_orders_lists_and_clears(exchange):
     refused = await asyncio.to_thread(run, "add", "gap", "rest")
     assert refused.returncode == 1
     assert "cannot act on target" in refused.stderr
+
+
+async def test_frames_can_come_twice_broken_or_late(trader, faults, receive):
+    async with websockets.connect(f"{trader.exchange.ws}/public/ws/ethusdt@depth@0ms") as socket:
+        await receive(socket)
+        await faults("duplicate", "market-stream", count=1, params={"stream": "ethusdt@depth@0ms"})
+        ids = [(await receive(socket))["u"] for _ in range(8)]
+        assert len(ids) - len(set(ids)) == 1
+        await faults("malformed", "market-stream", count=1)
+        with pytest.raises(ValueError, match=r"Expecting|Unterminated|delimiter"):
+            await receive(socket, lambda _frame: False)
+        await faults("delay", "market-stream", seconds=1, params={"ms": 700})
+        ages = [-(await receive(socket))["E"] + time.time() * 1000 for _ in range(8)]
+        assert max(ages) >= 700
+
+
+async def test_a_user_event_can_be_lost(trader, faults, receive):
+    async with await trader.user_stream("ORDER_TRADE_UPDATE") as socket:
+        await faults("gap", "user-stream", count=1, params={"apiKey": trader.key})
+        await trader.limit("BUY", "98.00", newClientOrderId="unheard")
+        await trader.limit("BUY", "98.00", newClientOrderId="heard")
+        assert (await receive(socket))["o"]["c"] == "heard"
+
+
+async def test_a_ws_api_request_can_stay_unanswered_or_be_refused(trader, faults, receive, silent):
+    async with websockets.connect(trader.exchange.wsApi) as socket:
+        await faults("stall", "ws-api", count=1)
+        await socket.send('{"id": 1, "method": "time"}')
+        assert await silent(socket, 0.3) is None
+        await faults("reject", "ws-api", count=1, params={"code": -1007, "msg": "Timeout"})
+        await socket.send('{"id": 2, "method": "time"}')
+        assert (await receive(socket))["error"]["code"] == -1007
+        await faults("drop", "ws-api")
+        with pytest.raises(websockets.ConnectionClosed):
+            await receive(socket)
+
+
+async def test_a_stalled_request_hangs_until_the_fault_goes(trader, faults):
+    await faults("stall", "rest", params={"path": "/fapi/v1/order"})
+    order = asyncio.create_task(trader.limit("BUY", "99.00"))
+    done, _ = await asyncio.wait({order}, timeout=0.5)
+    assert done == set()
+    await trader.admin("DELETE", "/admin/faults")
+    with pytest.raises(aiohttp.ClientError):
+        await order
+    assert await trader.ledger("order") == []
