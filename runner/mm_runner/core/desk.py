@@ -119,7 +119,7 @@ class Desk:
         for want in wanted:
             price = want.price + shift
             least = instrument.least_lots(price) if opening else instrument.min_lots
-            most = instrument.most_lots(price, risk.max_order_notional)
+            most = instrument.most_lots(price, risk.max_order_units)
             lots = min(max(want.lots, least), most if opening else max(most, least), left)
             if lots < least or not low <= price <= high:
                 continue

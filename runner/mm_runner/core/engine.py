@@ -17,7 +17,7 @@ from mm_runner.core.authority import Authority
 from mm_runner.core.closing import is_dust
 from mm_runner.core.desk import Desk
 from mm_runner.core.gate import Mandate
-from mm_runner.core.intake import HANDLERS
+from mm_runner.core.intake import HANDLERS, MARKET_EVENTS
 from mm_runner.core.judgement import assess, situation_of
 from mm_runner.core.market import Market
 from mm_runner.core.messages import (
@@ -39,6 +39,8 @@ from mm_runner.core.settings import MS, Settings
 __all__ = ["Engine", "EngineReport", "Gauges"]
 
 _WAKE_NS: Final = 100 * MS
+_REVIEW_NS: Final = 10 * MS
+"""Deadlines, staleness and due requests are looked at this often even if nothing but the depth of the book moves."""
 _ASSESS_NS: Final = 20 * MS
 """Between two quoting rounds the risk machine looks this often at a moving market."""
 
@@ -85,6 +87,8 @@ class Engine:
         self._dead_man_on: tuple[bool, int] = (False, 0)
         self.epoch = 0
         self.epoch_durable = False
+        self._reviewed_ns = 0
+        self._was_synced = False
         self._assessed_ns = 0
         self._drained = False
         self._said: object = None
@@ -94,11 +98,23 @@ class Engine:
     def handle(self, event: Event, now: Instant) -> Sequence[Action]:
         """Take one event; returns what to do, in order. Never raises on bad input; the same inputs give the same actions."""
         self._now = now
-        handler = HANDLERS.get(type(event))
+        kind = type(event)
+        handler = HANDLERS.get(kind)
         if handler is not None:
             handler(self, event, now)
+        if kind in MARKET_EVENTS and self._nothing_to_review(now.boot_ns):
+            return ()
         self._review(now)
         return self.outbox.take()
+
+    def _nothing_to_review(self, now_ns: int) -> bool:
+        """Whether a market event changed nothing that anybody decides on: the book is as trusted as before and no round is due."""
+        market, settings = self.market, self.settings
+        if market is None or settings is None or self.force or now_ns - self._reviewed_ns >= _REVIEW_NS:
+            return False
+        if market.book.synced is not self._was_synced:
+            return False
+        return not self.dirty or now_ns - self._round_ns < settings.quote.min_interval_ns
 
     def report(self, now: Instant) -> EngineReport:
         """What the engine says of itself."""
@@ -150,6 +166,7 @@ class Engine:
             self._say_if_changed(now)
             return
         now_ns = now.boot_ns
+        self._reviewed_ns, self._was_synced = now_ns, market.book.synced
         self._know_epochs(account, now_ns)
         due = self.force or now_ns - self._round_ns >= settings.quote.interval_ns
         due = due or (self.dirty and now_ns - self._round_ns >= settings.quote.min_interval_ns)

@@ -138,7 +138,7 @@ class Gate:
 
     def _reduce(self, proposal: Proposal, reducing: int, settings: Settings, *, deadline: int) -> Admitted | Refused:
         most = self.instrument.market_max_lots if proposal.type is OrderType.MARKET else self.instrument.max_lots
-        chunk = self.instrument.most_lots(proposal.price, settings.risk.max_order_notional)
+        chunk = self.instrument.most_lots(proposal.price, settings.risk.max_order_units)
         # A cap on the notional must not keep a position from shrinking: the rest follows in the next round.
         lots = min(reducing, most, max(chunk, self.instrument.least_lots(proposal.price)))
         if lots < self.instrument.min_lots:
@@ -151,7 +151,7 @@ class Gate:
         # Invariant 1: position + open + in-flight on the opening side never beyond maxPosition (tests/unit/runner/core/test_gate.py,
         # test_engine_model.py). A purely reducing quantity never meets this bound: it leads towards zero.
         lots = min(proposal.lots, max(reducing, self.room(proposal.side, settings.risk.max_lots)))
-        lots = min(lots, self.instrument.most_lots(proposal.price, settings.risk.max_order_notional))
+        lots = min(lots, self.instrument.most_lots(proposal.price, settings.risk.max_order_units))
         if lots < self.instrument.least_lots(proposal.price):
             return Refused("max_position" if lots < proposal.lots else "min_notional")
         if lots > reducing:

@@ -51,7 +51,9 @@ class Instrument:
     tick: float = field(init=False)
     lot: float = field(init=False)
     notional_unit: Decimal = field(init=False)
-    """Quote units of one lot at a price of one tick."""
+    """Quote units of one lot at a price of one tick: notionals are counted in these where it must be fast."""
+    min_units: int = field(init=False)
+    """MIN_NOTIONAL in notional units, rounded up."""
 
     def __post_init__(self) -> None:
         """Derive the float factors of the hot path."""
@@ -64,6 +66,8 @@ class Instrument:
         object.__setattr__(self, "tick", float(self.tick_size))
         object.__setattr__(self, "lot", float(self.lot_size))
         object.__setattr__(self, "notional_unit", self.tick_size * self.lot_size)
+        units = (self.min_notional / self.notional_unit).to_integral_value(ROUND_CEILING)
+        object.__setattr__(self, "min_units", int(units))
 
     @classmethod
     def from_filters(  # noqa: PLR0913 - one argument per filter of the venue, by name
@@ -156,16 +160,17 @@ class Instrument:
 
     def least_lots(self, price_ticks: int) -> int:
         """The smallest quantity that LOT_SIZE and MIN_NOTIONAL accept at this price."""
-        if price_ticks <= 0 or self.min_notional <= 0:
-            return self.min_lots
-        needed = self.min_notional / (price_ticks * self.notional_unit)
-        return max(self.min_lots, int(needed.to_integral_value(ROUND_CEILING)))
-
-    def most_lots(self, price_ticks: int, notional: Decimal) -> int:
-        """The largest quantity at this price that stays within a notional and LOT_SIZE."""
         if price_ticks <= 0:
-            return 0
-        return min(self.max_lots, int(notional / (price_ticks * self.notional_unit)))
+            return self.min_lots
+        return max(self.min_lots, -(-self.min_units // price_ticks))
+
+    def notional_units(self, notional: Decimal) -> int:
+        """A bound on the notional in notional units, rounded down."""
+        return int(notional / self.notional_unit)
+
+    def most_lots(self, price_ticks: int, units: int) -> int:
+        """The largest quantity at this price that stays within a notional (in units, see `notional_units`) and LOT_SIZE."""
+        return min(self.max_lots, units // price_ticks) if price_ticks > 0 else 0
 
     def price_bounds(self, mark_ticks: int) -> tuple[int, int]:
         """Lowest and highest price in ticks that PRICE_FILTER and PERCENT_PRICE accept while the mark price is this (0: unknown)."""

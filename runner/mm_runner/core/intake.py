@@ -46,6 +46,7 @@ from mm_runner.core.messages import (
     StreamDown,
     StreamUp,
     TimeInForce,
+    Trade,
     VenueStatus,
 )
 from mm_runner.core.orders import Order
@@ -469,3 +470,5 @@ HANDLERS: Final[Mapping[type, Callable[[Engine, Any, Instant], None]]] = {
     ShutdownRequested: _shutdown,
 }
 """Who takes what. Trade (markouts come later), ListenKey (the shell's section) and Tick change nothing by themselves."""
+MARKET_EVENTS: Final = frozenset({DepthDiff, BookTicker, MarkPrice, Trade})
+"""What comes hundreds of times a second and mostly changes nothing that anybody decides on."""

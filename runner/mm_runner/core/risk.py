@@ -31,6 +31,7 @@ from mm_runner.core.timestamps import rfc3339, utc_day
 _NAMESPACE: Final = uuid.UUID("5d0c8f0e-2c4e-5a55-9c39-0d8f6b7c1a11")
 _LATENCY_PAUSE_NS: Final = 5 * SECOND
 _HIGH_WATER_NS: Final = 60 * SECOND
+_DAY_MS: Final = 86_400_000
 _RELEASE: Final = 0.8
 """Hysteresis of causes without an exit bound of their own: they end at this part of the bound."""
 UNREADABLE: Final = "claim_state_unreadable"
@@ -86,6 +87,7 @@ class RiskMachine:
         self._lifting: tuple[int, str] | None = None
         self._unsaved = False
         self._high_water_ns = 0
+        self._day = -1
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -126,6 +128,7 @@ class RiskMachine:
         if state is None:
             return
         self.claim_state = state
+        self._day = -1
         if state.latch is not None and self.halt is None:
             self.halt = Halted(state.latch.halt_id, state.latch.reason, now.wall_ms, None)
 
@@ -270,8 +273,12 @@ class RiskMachine:
         state = self.claim_state
         if state is None or not exposure.equity_known:
             return
-        if state.day != utc_day(now.wall_ms) or not state.day_baseline_equity:
-            self.save(day=utc_day(now.wall_ms), day_baseline_equity=str(exposure.equity))
+        number = now.wall_ms // _DAY_MS
+        if number != self._day:  # the string is made once a day
+            self._day = number
+            day = utc_day(now.wall_ms)
+            if state.day != day or not state.day_baseline_equity:
+                self.save(day=day, day_baseline_equity=str(exposure.equity))
         mark = Decimal(state.high_water_mark or 0)
         if exposure.equity > mark and self.halt is None:
             # Written at most once a minute: losing a minute's rise loosens the drawdown by that rise only.

@@ -56,7 +56,8 @@ class RiskSettings:
     target_lots: int
     reduce_only_enter: float
     reduce_only_exit: float
-    max_order_notional: Decimal
+    max_order_units: int
+    """maxOrderNotional in the instrument's notional units."""
     max_daily_volume: Decimal
     max_daily_loss: Decimal
     stop_loss: Decimal
@@ -173,7 +174,7 @@ def _risk(spec: MarketMakerSpec, instrument: Instrument) -> RiskSettings:
         target_lots=instrument.round_quantity(risk.target_position, Rounding.DOWN),
         reduce_only_enter=risk.reduce_only_enter,
         reduce_only_exit=risk.reduce_only_exit,
-        max_order_notional=risk.max_order_notional,
+        max_order_units=instrument.notional_units(risk.max_order_notional),
         max_daily_volume=risk.max_daily_volume,
         max_daily_loss=risk.max_daily_loss,
         stop_loss=risk.stop_loss,

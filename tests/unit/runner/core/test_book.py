@@ -49,7 +49,7 @@ class NaiveBook:
 level_lists = st.lists(st.tuples(st.integers(1, 40_000), st.sampled_from([0.0, 0.001, 1.0, 12.5])), max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(moves=st.lists(st.tuples(st.integers(-45_000, 45_000), level_lists, level_lists), min_size=1, max_size=12))
 def test_the_ladder_agrees_with_a_naive_book_over_any_moves(moves):
     """The market jumps by up to half a ladder between updates, so levels go out to the far dict and come back."""

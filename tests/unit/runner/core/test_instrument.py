@@ -48,7 +48,7 @@ def test_the_least_quantity_meets_the_minimum_notional_and_one_lot_less_does_not
 
 @given(st.integers(1, 10**7), st.decimals("1", "100000", places=2))
 def test_the_most_quantity_stays_within_a_notional(ticks, notional):
-    most = INSTRUMENT.most_lots(ticks, notional)
+    most = INSTRUMENT.most_lots(ticks, INSTRUMENT.notional_units(notional))
     assert INSTRUMENT.notional(ticks, most) <= notional
     assert most == INSTRUMENT.max_lots or INSTRUMENT.notional(ticks, most + 1) > notional
 
