@@ -279,5 +279,5 @@ def _finished(pod: dict[str, Any]) -> bool:
 
 TestDesks = pytest.mark.timeout(300)(Desks.TestCase)
 TestDesks.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
