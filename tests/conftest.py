@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+# Two shared cores stall an example for longer than any deadline that means something; pytest-timeout bounds the whole test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 @dataclass(frozen=True)
