@@ -156,6 +156,18 @@ class Adversary(RuleBasedStateMachine):
                 if doubled:
                     self.send(event)
 
+    @rule(index=st.integers(0, 30), lots=st.integers(20, 40))
+    def a_diff_is_lost_and_an_order_fills_before_the_book_is_back(self, index: int, lots: int) -> None:
+        """The engine must not refill the level from a book that it can no longer trust."""
+        self.world.update_id += 7
+        self.the_market_moves(0, ["hold"] * 12)
+        self.an_order_is_filled(index, lots)
+        while self.user:
+            event = self.user.pop(0)
+            if self.user_up:
+                self.send(event)
+        self.time_passes(120)
+
     @precondition(lambda self: self.late)
     @rule()
     def a_request_given_up_on_lands_after_all(self) -> None:
