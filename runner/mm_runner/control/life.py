@@ -383,14 +383,18 @@ class Life:
 
     async def _leave(self, reason: StopReason) -> Farewell:
         self.probes.stopping = True
-        return await leave(
-            self._driver,
-            reason,
-            epoch=self._epoch,
-            grace_seconds=float(self._spec.shutdown.grace_seconds),
-            cancel_everything=self._gateway.cancel_everything,
-            venue_runs=self._venue_runs,
-        )
+        try:
+            return await leave(
+                self._driver,
+                reason,
+                epoch=self._epoch,
+                grace_seconds=float(self._spec.shutdown.grace_seconds),
+                cancel_everything=self._gateway.cancel_everything,
+                venue_runs=self._venue_runs,
+            )
+        except Exception as error:  # noqa: BLE001 - the last word must still be said: no proof, and why
+            self._failed("way out", error)
+            return Farewell(zero_own_orders=False, seconds=0.0, error=type(_leaf(error)).__name__)
 
     async def _release(self, loop: LeaseLoop, lease_task: asyncio.Task[None]) -> None:
         # Invariant 4: given back only with the proof; else the next holder waits the Lease out.

@@ -91,3 +91,13 @@ def test_a_dry_run_from_the_start_touches_nothing(engine: Any) -> None:
     engine.event("strategy_adjust", 60)
     assert engine.end(signal.SIGTERM) == 0
     assert engine.ledger("order", "config", "countdown") == []
+
+
+def test_an_ended_dry_run_sets_the_account_up_before_the_first_order(engine: Any) -> None:
+    engine.edit(lambda spec: spec.update(dryRun=True))
+    engine.start()
+    engine.event("strategy_adjust", 60)
+    engine.edit(lambda spec: spec.update(dryRun=False))
+    engine.wait(engine.both_sides, 20, "both sides rest")
+    configured = max(entry["seq"] for entry in engine.ledger("config"))
+    assert configured < min(entry["seq"] for entry in engine.ledger("order"))
