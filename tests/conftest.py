@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,19 @@ def _kubectl_program() -> str:
     return shutil.which("kubectl") or str(cache / "bin" / "kubectl")
 
 
+def _await_established(server: ApiServer) -> None:
+    """`kubectl wait` gives up with an accessor error on a CRD so fresh that it has no status yet: ask again, within the same bound."""
+    end = time.monotonic() + 30
+    while True:
+        last = time.monotonic() > end
+        waited = server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all", ok=last)
+        if waited.returncode == 0 or "accessor error" not in waited.stderr:
+            break
+        time.sleep(0.1)
+    if waited.returncode != 0:
+        pytest.fail(f"CRDs are not established: {waited.stderr.strip()}")
+
+
 @pytest.fixture(scope="session")
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server with `crds/` established, ended with the test run even where that is killed."""
@@ -64,7 +78,7 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     server = ApiServer(kubeconfig=folder / "kubeconfig", program=_kubectl_program())
     try:
         server.kubectl("create", "-f", str(ROOT / "crds"))
-        server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        _await_established(server)
         yield server
     finally:
         subprocess.run([command, "down", str(folder)], capture_output=True, timeout=60, check=False)

@@ -224,6 +224,7 @@ def start_own() -> Engine:
     if _own_pid() is not None:
         say("our container engine does not answer; it is started anew")
         stop_own()
+    run_folder().mkdir(parents=True, exist_ok=True)
     _write_configuration()
     _firewall("-I")
     (run_folder() / "docker.pid").unlink(missing_ok=True)
@@ -268,9 +269,19 @@ def stop_own() -> bool:
             _gone_within(pid, 5)
             _end_leftovers()
     _firewall("-D")
+    _unmount_data_root()
     _pid_file().unlink(missing_ok=True)
     shutil.rmtree(run_folder(), ignore_errors=True)
     return True
+
+
+def _unmount_data_root() -> None:
+    """dockerd mounts its data folder onto itself and leaves it so; then it could not be deleted."""
+    root = str(cache_subfolder("engine") / "root")
+    for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        point = mount.split()[1].replace(r"\040", " ")
+        if point == root or point.startswith(f"{root}/"):
+            attempt(["umount", "--lazy", point])
 
 
 def _gone_within(pid: int, seconds: float) -> bool:

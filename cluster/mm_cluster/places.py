@@ -30,12 +30,10 @@ def cache_subfolder(*parts: str) -> Path:
 
 
 def run_folder() -> Path:
-    """Folder for sockets, one per cache folder; short, because a socket's path holds at most 107 bytes."""
+    """Where sockets go, one folder per cache folder; short, because a socket's path holds at most 107 bytes."""
     key = hashlib.sha256(str(cache()).encode()).hexdigest()[:8]
     parent = Path("/run") if os.access("/run", os.W_OK) else Path(f"/tmp/mm-{os.getuid()}")  # noqa: S108
-    folder = parent / "market-maker-operator" / key
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return parent / "market-maker-operator" / key
 
 
 @contextmanager
