@@ -133,8 +133,9 @@ def _down(*, remove_cache: bool) -> None:
             return
         engines.stop_own()
         if remove_cache:
-            shutil.rmtree(cache())
-            say(f"removed {cache()}")
+            folder = cache()
+            shutil.rmtree(folder)
+            say(f"removed {folder}")
 
 
 def tools() -> int:

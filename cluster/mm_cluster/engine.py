@@ -276,7 +276,7 @@ def stop_own() -> bool:
 
 
 def _unmount_data_root() -> None:
-    """dockerd mounts its data folder onto itself and leaves it so; then it could not be deleted."""
+    """Undo that dockerd mounts its data folder onto itself: it could not be deleted."""
     root = str(cache_subfolder("engine") / "root")
     for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         point = mount.split()[1].replace(r"\040", " ")
