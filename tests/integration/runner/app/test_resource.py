@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -105,17 +106,18 @@ class Pod:
         state = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"state.json": "{}"}}
         self.apply(state)
 
-    def start(self) -> None:
-        engine = self.engine
+    def start(self, engine: Any = None, pod_uid: str = "00000000-pod") -> None:
+        kubeconfig = self.engine.folder / "kubeconfig"
+        engine = engine or self.engine
         uid = self.get("mm", self.name)["metadata"]["uid"]
         env = {
             **engine.env,
-            "KUBECONFIG": str(engine.folder / "kubeconfig"),
+            "KUBECONFIG": str(kubeconfig),
             "MM_NAMESPACE": self.namespace,
             "MM_NAME": self.name,
             "MM_UID": uid,
             "MM_CLAIMS_NAMESPACE": self.namespace,
-            "MM_POD_UID": "00000000-pod",
+            "MM_POD_UID": pod_uid,
             "MM_POD_NAME": f"{self.name}-pod",
         }
         env.pop("KUBERNETES_SERVICE_HOST", None)
@@ -244,3 +246,43 @@ def test_a_deleted_resource_is_an_orderly_end_with_the_proof(quoting: Pod) -> No
     assert quoting.engine.process.wait(30) == 0
     assert quoting.engine.open_orders() == []
     assert quoting.engine.last_word()["zeroOwnOrders"] is True
+
+
+def epochs(entries: list[dict[str, Any]]) -> set[str]:
+    return {entry["clientOrderId"].split("-")[1] for entry in entries}
+
+
+def test_a_killed_engine_is_followed_by_one_that_waits_the_lease_out_and_quotes(quoting: Pod) -> None:
+    engine = quoting.engine
+    engine.process.kill()
+    killed = time.time()
+    engine.process.wait(5)
+    engine.lines.clear()
+    quoting.start()
+    engine.wait(lambda: epochs(engine.open_orders()) == {"3"} and engine.both_sides(), LEASE_SECONDS + 45, "new quotes")
+    first = min(e["timeNs"] / 1e9 for e in engine.ledger("order") if epochs([e]) == {"3"})
+    assert first - killed >= LEASE_SECONDS * 2 / 3
+    assert first - killed <= LEASE_SECONDS + 15
+    assert quoting.get("lease", quoting.object)["spec"]["leaseTransitions"] == 2
+
+
+def test_a_frozen_engine_is_replaced_only_after_its_orders_are_gone_and_sends_nothing_when_it_wakes(
+    quoting: Pod, make_engine: Any
+) -> None:
+    """Promise P6, with a stopped process in the place of a lost node."""
+    old = quoting.engine
+    new = make_engine("b")
+    new.spec, new.keys = old.spec, old.keys
+    new.write_keys(old.keys)
+    old.process.send_signal(signal.SIGSTOP)
+    quoting.start(new, pod_uid="11111111-pod")
+    new.wait(lambda: epochs(new.open_orders()) == {"3"} and new.both_sides(), LEASE_SECONDS + 60, "the new one quotes")
+    entries = new.ledger("order", "cancel", "fill", "expire")
+    first_new = min(e["seq"] for e in entries if e["kind"] == "order" and epochs([e]) == {"3"})
+    last_old = max(e["seq"] for e in entries if epochs([e]) == {"2"})
+    assert last_old < first_new
+    old.process.send_signal(signal.SIGCONT)
+    assert old.process.wait(40) == 5
+    assert max(e["seq"] for e in new.ledger("order", "reject") if epochs([e]) == {"2"}) < first_new
+    assert new.both_sides()
+    assert new.end() == 0
