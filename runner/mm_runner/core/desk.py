@@ -18,7 +18,7 @@ from mm_runner.core.orders import Order
 from mm_runner.core.outbox import Outbox
 from mm_runner.core.permissions import Taker
 from mm_runner.core.quoter import PostOnlyBackOff, difference, reducing_first
-from mm_runner.core.settings import MS, Settings
+from mm_runner.core.settings import MS, QuoteSettings, Settings
 from mm_runner.core.strategy import grid
 from mm_runner.core.strategy.quotes import Quotes, View, Wanted
 
@@ -84,9 +84,9 @@ class Desk:
         quotes = self.want(settings)
         sides = {Side.BUY: quotes.bids, Side.SELL: quotes.asks}
         self._shed_excess(settings, mandate.now_ns)
-        for side in reducing_first(self.account.ledger.position):
+        for number, side in enumerate(reducing_first(self.account.ledger.position)):
             # Invariant 1: each leg for itself; what is refused on one side does not reach the other.
-            self._serve(side, self._fit(sides[side], side, mandate), mandate)
+            self._serve(side, self._fit(sides[side], side, mandate), mandate, first=number == 0)
         self.rounds += 1
         self._log_round(quotes, settings, reduce_only=not mandate.permissions.open)
 
@@ -128,16 +128,16 @@ class Desk:
         self.at_cap[side] = not fitted
         return tuple(fitted)
 
-    def _serve(self, side: Side, wanted: tuple[Wanted, ...], mandate: Mandate) -> None:
+    def _serve(self, side: Side, wanted: tuple[Wanted, ...], mandate: Mandate, *, first: bool) -> None:
         now_ns, reduce_only = mandate.now_ns, not mandate.permissions.open
         quote = mandate.settings.quote
         paused = self.back_off[side].paused(now_ns)
         found = difference(wanted, self.account.tracker.of(side), quote, reduce_only=reduce_only, now_ns=now_ns)
         for order in found.withdraw:
             self._cancel(order, now_ns, reason="not_wanted")
-        budget = self.gate.cancels.left(quote.max_cancels_per_minute, now_ns=now_ns)
-        replacing = min(len(found.replace), budget, self.gate.orders.left(quote.max_orders_per_minute, now_ns=now_ns))
-        for order in found.replace[:replacing]:
+        replacing = min(len(found.replace), self._replacements(quote, now_ns, first=first))
+        # The most aggressive one first: it is the one that the market runs over.
+        for order in sorted(found.replace, key=lambda order: -order.price * side.sign)[:replacing]:
             self._cancel(order, now_ns, reason="moved")
         # What is not cancelled for want of budget keeps its place; only the rest is placed.
         places = len(found.place) - (len(found.replace) - replacing)
@@ -146,6 +146,13 @@ class Desk:
         tif = TimeInForce.GTX if quote.post_only else TimeInForce.GTC
         for want in found.place[:places]:
             self.send(Proposal(side, OrderType.LIMIT, tif, want.price, want.lots, want.static), mandate)
+
+    def _replacements(self, quote: QuoteSettings, now_ns: int, *, first: bool) -> int:
+        """How many quotes of a side may move now; the side that is served first leaves half to the other, so that neither starves."""
+        orders = self.gate.orders.paced(quote.max_orders_per_minute, now_ns=now_ns)
+        cancels = self.gate.cancels.paced(quote.max_cancels_per_minute, now_ns=now_ns)
+        left = min(orders, cancels)
+        return (left + self.rounds % 2) // 2 if first else left
 
     def _shed_excess(self, settings: Settings, now_ns: int) -> None:
         """Cancel opening orders that no longer fit: maxPosition was lowered, or the position moved without us."""

@@ -170,6 +170,15 @@ class Adversary(RuleBasedStateMachine):
 
     @precondition(lambda self: self.late)
     @rule()
+    def a_query_overtakes_a_late_request(self) -> None:
+        """-2013 comes first, and only then the order that it denied."""
+        for action in [a for a in self.world.pending if isinstance(a, m.QueryOrder)]:
+            self.world.pending.remove(action)
+            self.send(self.world.venue.query(action, self.world.now_ns))
+        self.a_request_given_up_on_lands_after_all()
+
+    @precondition(lambda self: self.late)
+    @rule()
     def a_request_given_up_on_lands_after_all(self) -> None:
         """Within its recvWindow (and a second of clock difference) the venue still takes it."""
         action, left_ns = self.late.pop(0)
