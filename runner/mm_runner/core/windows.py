@@ -10,8 +10,8 @@ from mm_runner.core.settings import MINUTE
 class MinuteBudget:
     """Counts events of the last minute against a limit that may change at any time.
 
-    What can wait is paced besides: a token bucket of a tenth of the minute's limit, refilled evenly with eight tenths (one stays in reserve), so that a lively market does not use up the minute in its
-    first seconds and freeze the quotes for the rest.
+    What can wait is paced besides: a token bucket of a tenth of the minute's limit, refilled evenly with eight tenths (one stays in reserve), so that a
+    lively market does not use up the minute in its first seconds and freeze the quotes for the rest.
     """
 
     __slots__ = ("_filled_ns", "_times", "_tokens")

@@ -162,10 +162,7 @@ class Adversary(RuleBasedStateMachine):
         self.world.update_id += 7
         self.the_market_moves(0, ["hold"] * 12)
         self.an_order_is_filled(index, lots)
-        while self.user:
-            event = self.user.pop(0)
-            if self.user_up:
-                self.send(event)
+        self.user_events_arrive()
         self.time_passes(120)
 
     @precondition(lambda self: self.late)
@@ -176,6 +173,13 @@ class Adversary(RuleBasedStateMachine):
             self.world.pending.remove(action)
             self.send(self.world.venue.query(action, self.world.now_ns))
         self.a_request_given_up_on_lands_after_all()
+        self.user_events_arrive()
+
+    def user_events_arrive(self) -> None:
+        while self.user:
+            event = self.user.pop(0)
+            if self.user_up:
+                self.send(event)
 
     @precondition(lambda self: self.late)
     @rule()
