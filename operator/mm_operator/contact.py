@@ -14,6 +14,8 @@ from mm_contract.report import StatusReport
 from mm_operator.views import PodView
 
 LEASE_MARGIN: Final = timedelta(seconds=1)
+START_MARGIN: Final = timedelta(seconds=60)
+"""A pod that was never heard may still be starting; its startup probe ends that by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Contact:
     report: StatusReport | None = None
     """The last one; says nothing of now while not connected."""
     lost_since: datetime | None = None
-    """Since when the stream of a pod that had one is down."""
+    """Since when this pod is not heard, be it since its stream went down or since one was first wanted."""
 
     @property
     def was_up(self) -> bool:
@@ -74,5 +76,5 @@ def is_lost(  # noqa: PLR0913 - each is a sign of life of its own
     if contact.pod_uid != pod.uid or contact.lost_since is None or not pod.container.running:
         # A container that its kubelet reports as ended is the kubelet's to restart.
         return False
-    silent = timedelta(seconds=lease_seconds) + LEASE_MARGIN
+    silent = timedelta(seconds=lease_seconds) + (LEASE_MARGIN if contact.was_up else START_MARGIN)
     return lease is not None and now - max(lease.since, contact.lost_since) >= silent

@@ -23,7 +23,7 @@ from mm_operator.actions import Refresh
 from mm_operator.cache import Cache
 from mm_operator.conditions import Situation
 from mm_operator.contact import Contact, is_lost
-from mm_operator.executor import Executor, forget_contact, remember_pods, without_obstacle
+from mm_operator.executor import Executor, remember_pods, without_obstacle
 from mm_operator.kube.api import Api, ApiError, Manifest
 from mm_operator.kube.kinds import MARKET_MAKER
 from mm_operator.memory import Desk, Memory
@@ -186,7 +186,7 @@ class Controller:
             return self._now()
         if view.uid != desk.memory.uid:
             desk.memory = Memory(view.uid)
-        decided, failure = await self._act_or_fail(key, desk.memory)
+        decided, failure = await self._act_or_fail(view, desk.memory)
         view = self._cache.resources.get(key)
         if view is None:
             return self._now()
@@ -197,10 +197,13 @@ class Controller:
             raise failure
         return self._next_look(key, desk.memory, decided, projection)
 
-    async def _act_or_fail(self, key: Key, memory: Memory) -> tuple[Plan, ApiError | None]:
+    async def _act_or_fail(self, view: ResourceView, memory: Memory) -> tuple[Plan, ApiError | None]:
         """What the API server refuses is shown in the status before it is tried again."""
         try:
-            return await self._act(key, memory), None
+            if memory.contact.lost_since is not None and not memory.contact.connected:
+                # An engine that is not heard: whether its Lease moves and its node is well, only reads can tell.
+                await self._executor.refresh(view, memory)
+            return await self._act(view.key, memory), None
         except ApiError as error:
             memory.obstacle = _obstacle(error)
             return Plan(verdict=memory.verdict), error
@@ -277,8 +280,10 @@ class Controller:
             key = self._key_of(pod)
             token = status_token(key.key, view.uid)
             target = Target(view.uid, pod.uid, pod.ip, self._settings.status_port, token)
-        if pod is not None and memory.contact.pod_uid not in {"", pod.uid}:
-            forget_contact(memory)
+        if pod is not None and memory.contact.pod_uid != pod.uid:
+            memory.contact = Contact(pod.uid, lost_since=self._now() if target is not None else None)
+        elif target is not None and not memory.contact.connected and memory.contact.lost_since is None:
+            memory.contact = replace(memory.contact, lost_since=self._now())
         if self._streams is not None:
             self._streams.want(view.key, target)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -233,8 +232,3 @@ def remember_pods(memory: Memory, pods: tuple[PodView, ...]) -> None:
 def without_obstacle(memory: Memory) -> None:
     """The last actions went through."""
     memory.errors, memory.obstacle = 0, ""
-
-
-def forget_contact(memory: Memory) -> None:
-    """Another pod's stream is wanted from now on."""
-    memory.contact = replace(memory.contact, connected=False, report=None, lost_since=None, pod_uid="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -299,3 +300,59 @@ class World:
 
     def events(self, reason: str) -> list[Json]:
         return [each for each in self.items("events.events.k8s.io") if each["reason"] == reason]
+
+
+class Door:
+    """A way to the API server that can be shut: a TCP relay on loopback."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._open = True
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def shut(self) -> None:
+        """Cut every connection and take no new one."""
+        self._open = False
+        for each in list(self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        """End it for good."""
+        self.shut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                inner, _ = self._listener.accept()
+                threading.Thread(target=self._join, args=(inner,), daemon=True).start()
+
+    def _join(self, inner: socket.socket) -> None:
+        with inner, contextlib.suppress(OSError):
+            if not self._open:
+                return
+            with socket.create_connection(self._target) as outer:
+                self._sockets |= {inner, outer}
+                back = threading.Thread(target=_relay, args=(outer, inner), daemon=True)
+                back.start()
+                _relay(inner, outer)
+                back.join()
+                self._sockets -= {inner, outer}
+
+
+def _relay(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := one.recv(65536):
+            other.sendall(chunk)
+    for each in (one, other):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)

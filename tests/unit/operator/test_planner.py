@@ -245,6 +245,7 @@ def test_an_engine_that_is_silent_in_every_way_is_lost() -> None:
     assert lost()
     assert not lost(now=NOW + timedelta(seconds=15))
     assert not lost(lease=None)
+    assert not lost(contact=Contact("pod-1", lost_since=NOW)), "it was never heard and may still be starting"
     assert not lost(lease=LeaseSight("2", NOW + timedelta(seconds=5)))
     assert not lost(contact=Contact("pod-1", connected=True, report=report()))
     assert not lost(pod=pod(container=Container(waiting_reason="CrashLoopBackOff"))), "the kubelet is alive"
