@@ -44,6 +44,8 @@ _MAX_SOON_NS: Final = 5 * SECOND
 _APART_NS: Final = 500 * MS
 _ANSWER_BOUND_NS: Final = 15 * SECOND
 _MAX_PAUSE_NS: Final = 30 * SECOND
+_SPACING_NS: Final = 100 * MS
+"""Between two readings of the account, whatever asks for them: their weight must not eat the budget of cancels."""
 _UNTRADED_NS: Final = 2 * SECOND
 _SAME_DRIFT: Final = 3
 NO_SUCH_ORDER: Final = -2011
@@ -86,6 +88,8 @@ class Account:
         self._current = False
         self._in_flight_ns: int | None = None
         self._due_ns: int | None = None
+        self._retry_ns = 0
+        """Not before this instant after a failure, whoever wants it sooner: a venue in trouble is not asked at the pace of the market."""
         self._due_reason = "start"
         self._failures = 0
         self._unsettled = 0
@@ -114,7 +118,7 @@ class Account:
         """From now on no user event is missed; what was missed is read."""
         first = self._user_up_ns is None and self.settled_ns is None
         self._user_up_ns = now_ns
-        self._failures = 0
+        self._failures, self._retry_ns = 0, 0
         self.unsettle("start" if first else "reconnect", now_ns)
 
     def on_user_down(self) -> None:
@@ -126,13 +130,14 @@ class Account:
         """Ask again after a growing pause."""
         self._in_flight_ns = None
         self._outbox.log("reconcile_error", error=error)
-        self._due_ns = now_ns + min(SECOND << min(self._failures, 5), _MAX_PAUSE_NS)
+        self._retry_ns = now_ns + min(SECOND << min(self._failures, 5), _MAX_PAUSE_NS)
         self._failures += 1
+        self.want_reconcile("retry", self._retry_ns)
 
     def on_snapshot(self, snapshot: AccountSnapshot, now: Instant) -> None:
         """Compare everything with what the exchange lists."""
         self._in_flight_ns = None
-        self._failures = 0
+        self._failures, self._retry_ns = 0, now.boot_ns + _SPACING_NS
         self.hedge_mode = snapshot.hedge_mode
         self.margin_ratio = snapshot.margin_ratio
         self.liquidation_price = snapshot.liquidation_price
@@ -479,7 +484,7 @@ class Account:
             self.want_reconcile("trades", now_ns)
         if self._in_flight_ns is not None and now_ns - self._in_flight_ns > _ANSWER_BOUND_NS:
             self._in_flight_ns = None
-        if self._due_ns is not None and self._in_flight_ns is None and now_ns >= self._due_ns:
+        if self._due_ns is not None and self._in_flight_ns is None and now_ns >= max(self._due_ns, self._retry_ns):
             self._due_ns, self._in_flight_ns = None, now_ns
             self._outbox.put(Reconcile(reason=self._due_reason, trades_since_ms=self._trades_since(now.wall_ms)))
 

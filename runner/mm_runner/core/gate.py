@@ -149,8 +149,8 @@ class Gate:
         self, proposal: Proposal, reducing: int, settings: Settings, *, deadline: int, now_ns: int
     ) -> Admitted | Refused:
         # Invariant 1: position + open + in-flight on the opening side never beyond maxPosition (tests/unit/runner/core/test_gate.py,
-        # test_engine_model.py). A purely reducing quantity never meets this bound: it leads towards zero.
-        lots = min(proposal.lots, max(reducing, self.room(proposal.side, settings.risk.max_lots)))
+        # test_engine_model.py). It never meets a purely reducing quantity: the room is larger than that by maxPosition.
+        lots = min(proposal.lots, self.room(proposal.side, settings.risk.max_lots))
         lots = min(lots, self.instrument.most_lots(proposal.price, settings.risk.max_order_units))
         if lots < self.instrument.least_lots(proposal.price):
             return Refused("max_position" if lots < proposal.lots else "min_notional")

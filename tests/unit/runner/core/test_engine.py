@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from core_world import CLAIM, INSTRUMENT, MS, SECOND, World, make_spec
+from core_world import CLAIM, INSTRUMENT, MID, MS, SECOND, World, make_spec
 
 from mm_contract.claim import ClientOrderId
 from mm_contract.claim_state import ClaimState, HaltLatch
@@ -243,6 +243,17 @@ def test_a_hot_change_is_applied_only_when_quotes_follow_it():
     world.advance(1000)
     wide = min(o.price for o in world.resting(SELL)) - max(o.price for o in world.resting(BUY))
     assert wide > 3 * narrow
+
+
+def test_a_generation_that_nothing_could_act_on_yet_is_seen_but_not_applied():
+    world = World(start=False)
+    world.send(m.SpecChanged(spec=world.spec, generation=7))
+    assert (
+        world.engine.report(world.now).spec.observed_generation,
+        world.engine.report(world.now).spec.applied_generation,
+    ) == (7, 0)
+    world.send(m.InstrumentLoaded(instrument=INSTRUMENT, maker_fee=Decimal("0.0002"), taker_fee=Decimal("0.0005")))
+    assert world.engine.report(world.now).spec.applied_generation == 7
 
 
 @pytest.mark.parametrize(
@@ -624,3 +635,26 @@ def test_the_same_inputs_give_the_same_actions():
         return world.actions
 
     assert run() == run()
+
+
+def test_a_venue_that_cannot_be_read_is_asked_at_a_growing_pause_however_fast_the_market_moves():
+    world = quoting_world()
+    world.auto = False
+    # The account says another position than our fills make: a reason to read at once, renewed by every event.
+    world.send(
+        m.AccountReport(
+            reason="ORDER",
+            position=300,
+            entry_price=INSTRUMENT.price(MID),
+            event_ms=world.wall_ms,
+            transaction_ms=world.wall_ms,
+        )
+    )
+    world.forget()
+    started = world.now_ns
+    while world.now_ns < started + 20 * SECOND:
+        asked = len(world.of(m.Reconcile))
+        world.advance(10, step=10)
+        if len(world.of(m.Reconcile)) > asked:
+            world.send(m.ReconcileFailed(error="obeying HTTP 429"))
+    assert 2 <= len(world.of(m.Reconcile)) <= 6

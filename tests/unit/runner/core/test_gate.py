@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from core_world import INSTRUMENT, MS, SECOND, make_spec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_runner.core.gate import Admitted, Deadlines, Gate, Mandate, Proposal, Refused
@@ -45,8 +45,8 @@ def mandate(
     **risk: object,
 ) -> Mandate:
     spec = make_spec(risk={"maxOrderNotional": "5000"} | risk)
-    settings = settings_of(spec, generation=1, instrument=INSTRUMENT)
-    return Mandate(permissions, settings, Deadlines(lease_ns=lease_ns, dead_man_ns=dead_man_ns), NOW)
+    compiled = settings_of(spec, generation=1, instrument=INSTRUMENT)
+    return Mandate(permissions, compiled, Deadlines(lease_ns=lease_ns, dead_man_ns=dead_man_ns), NOW)
 
 
 def quote(side: Side, lots: int, price: int = 268_000) -> Proposal:
@@ -60,6 +60,7 @@ def taker(side: Side, lots: int) -> Proposal:
 orders_of_both_sides = st.lists(st.tuples(st.sampled_from(list(Side)), st.integers(1, 200)), max_size=8).map(tuple)
 
 
+@settings(max_examples=400)
 @given(
     st.integers(-700, 700), st.integers(-20, 20), orders_of_both_sides, st.sampled_from(list(Side)), st.integers(1, 800)
 )
