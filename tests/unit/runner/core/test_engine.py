@@ -640,21 +640,14 @@ def test_the_same_inputs_give_the_same_actions():
 def test_a_venue_that_cannot_be_read_is_asked_at_a_growing_pause_however_fast_the_market_moves():
     world = quoting_world()
     world.auto = False
-    # The account says another position than our fills make: a reason to read at once, renewed by every event.
-    world.send(
-        m.AccountReport(
-            reason="ORDER",
-            position=300,
-            entry_price=INSTRUMENT.price(MID),
-            event_ms=world.wall_ms,
-            transaction_ms=world.wall_ms,
-        )
-    )
+    # Fills and the account's position disagree, and stay so: a reason to read at once, renewed by every event.
+    order = world.resting(BUY)[0]
+    world.deliver([event for event in world.venue.fill(order, order.lots) if isinstance(event, m.OrderReport)])
     world.forget()
-    started = world.now_ns
-    while world.now_ns < started + 20 * SECOND:
-        asked = len(world.of(m.Reconcile))
+    refused = 0
+    for _ in range(2000):
         world.advance(10, step=10)
-        if len(world.of(m.Reconcile)) > asked:
+        while len(world.of(m.Reconcile)) > refused and refused < 50:
+            refused += 1
             world.send(m.ReconcileFailed(error="obeying HTTP 429"))
-    assert 2 <= len(world.of(m.Reconcile)) <= 6
+    assert 2 <= refused <= 6, "20 s hold pauses of 1, 2, 4, 8 s"
