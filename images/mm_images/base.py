@@ -13,7 +13,6 @@ from mm_cluster.places import replacing, work_folder
 from mm_cluster.prerequisites import find_program
 from mm_cluster.process import finished, run_step, spawn
 from mm_cluster.progress import say, step
-
 from mm_images.facts import facts
 from mm_images.layer_store import stored_layer
 

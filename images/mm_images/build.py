@@ -4,7 +4,6 @@ from pathlib import Path
 
 from mm_cluster.image_archive import Image, write_oci_archive
 from mm_cluster.places import cache_subfolder
-
 from mm_images.base import base_layer
 from mm_images.code import code_layer, tape_layer
 from mm_images.dependencies import dependencies_layer

@@ -7,7 +7,6 @@ from mm_cluster.failure import Failure
 from mm_cluster.fingerprint import fingerprint
 from mm_cluster.image_archive import Layer, owned_by_root, write_layer
 from mm_cluster.places import work_folder
-
 from mm_images.dependencies import compile_byte_code
 from mm_images.facts import ImageFacts, facts
 from mm_images.layer_store import stored_layer

@@ -8,7 +8,6 @@ from pathlib import Path
 from mm_cluster.commands import guarded
 from mm_cluster.image_archive import Image
 from mm_cluster.lock import exclusive
-
 from mm_images.base import base_layer
 from mm_images.build import build_image, content_reference, write_archive
 from mm_images.code import stage_code

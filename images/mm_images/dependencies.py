@@ -8,7 +8,6 @@ from mm_cluster.fingerprint import fingerprint
 from mm_cluster.image_archive import Layer, owned_by_root, write_layer
 from mm_cluster.places import work_folder
 from mm_cluster.process import run_step
-
 from mm_images.facts import ImageFacts, facts
 from mm_images.layer_store import stored_layer
 from mm_images.python_311 import python_311

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from support.cluster import NAMESPACE, ROOT, SYSTEM, Desk, Exchange, Kubectl, manifest, wait_for
 
 
@@ -31,7 +32,13 @@ def kubectl() -> Kubectl:
 def release(kubectl: Kubectl) -> None:
     """The chart of this checkout, with the simulated exchange."""
     done = subprocess.run(
-        [ROOT / "cluster" / "install", "--set", "simulatedExchange.enabled=true", "--set", "simulatedExchange.createNamespaces=true"],
+        [
+            ROOT / "cluster" / "install",
+            "--set",
+            "simulatedExchange.enabled=true",
+            "--set",
+            "simulatedExchange.createNamespaces=true",
+        ],
         capture_output=True,
         text=True,
         check=False,

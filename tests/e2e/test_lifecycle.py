@@ -103,7 +103,7 @@ def test_a_change_that_the_engine_refuses_keeps_the_last_good_spec(desk: Desk) -
     desk.patch({"strategy": {"grid": None, "glft": {}}})
     wait_for(lambda: desk.condition("SpecApplied").get("status") == "False", seconds=15, what="SpecApplied=False")
     assert desk.condition("Stalled")["status"] == "True"
-    assert "glft" in desk.condition("SpecApplied")["message"]
+    assert "grid" in desk.condition("SpecApplied")["message"], "the sentence says what would run"
     assert desk.status()["appliedGeneration"] == applied
     assert desk.quotes_both_sides(), "the last good spec goes on"
     desk.patch({"strategy": {"glft": None, "grid": {}}})

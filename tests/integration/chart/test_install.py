@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from support.chart import CHART, CI_VALUES, find_program
-from support.cluster import wait_for
 
 from mm_contract.resource import parse_market_maker
 from mm_operator.render.children import Context, children
 from mm_operator.settings import Settings
 from mm_operator.views import resource_view
+from support.chart import CHART, CI_VALUES, find_program
+from support.cluster import wait_for
 
 pytestmark = pytest.mark.apiserver
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.manifests import good, with_values
 
 from mm_contract.resource import RULES, SpecError, load_manifest, parse_market_maker, parse_trading_halt, to_manifest
+from support.manifests import good, with_values
 
 pytestmark = pytest.mark.apiserver
 

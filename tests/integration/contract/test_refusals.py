@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from support.manifests import BAD, good, merged, spoilt
 
 pytestmark = pytest.mark.apiserver

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from support.chart import CHART, Manifest, find_program
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 import pytest
-from support.chart import CI_VALUES, Manifest, only, pod_specs
 
 from mm_exchange.cli import main as exchange
 from mm_operator.cli import main as operator
+from support.chart import CI_VALUES, Manifest, only, pod_specs
 
 
 def started(manifests: list[Manifest], command: str) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import yaml
+
 from support.chart import CHART, named
 
 ROOT = CHART.parents[1]

@@ -9,9 +9,9 @@ import re
 
 import pytest
 import yaml
-from support.chart import CHART, named, only
 
 from mm_contract import events, metrics, names
+from support.chart import CHART, named, only
 
 PROMTAIL = (CHART / "files/promtail.yaml").read_text()
 SEED_PIPELINE = """\

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.chart import named, only
 
 from mm_contract import names
+from support.chart import named, only
 
 MONITORING = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 APIS = "monitoring.coreos.com/v1/"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.chart import CI_VALUES, named, only, pod_specs
 
 from mm_contract import names
+from support.chart import CI_VALUES, named, only, pod_specs
 
 ALL = pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 

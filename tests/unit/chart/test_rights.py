@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.chart import Manifest, named, only
 
 READ = {"get", "list", "watch"}

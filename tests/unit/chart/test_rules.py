@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 import yaml
-from support.chart import CHART, RUNBOOKS, find_program, only
 
 from mm_contract import events, metrics
+from support.chart import CHART, RUNBOOKS, find_program, only
 
 BASE = yaml.safe_load((CHART / "values.yaml").read_text())["runbookBaseUrl"]
 SYNTHETIC = {"up"}  # made by Prometheus itself

@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+
 from support.chart import CI_VALUES, Manifest, named, only
 
 SIMULATED = next(path for path in CI_VALUES if path.stem == "simulated-values")

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+
 from support.chart import CHART, CI_VALUES
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

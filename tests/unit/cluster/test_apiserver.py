@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from mm_cluster.places import CLUSTER
 from mm_cluster.process_record import recorded
 

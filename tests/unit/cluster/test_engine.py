@@ -8,6 +8,7 @@ import tarfile
 from io import BytesIO
 
 import pytest
+
 from mm_cluster import engine
 from mm_cluster.places import CLUSTER
 

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from mm_cluster.fingerprint import fingerprint
 
 

@@ -7,6 +7,7 @@ import os
 import tarfile
 
 import pytest
+
 from mm_cluster.image_archive import (
     Image,
     owned_by_root,

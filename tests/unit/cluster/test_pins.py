@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from mm_cluster.pins import pins
 from mm_cluster.places import CLUSTER
 

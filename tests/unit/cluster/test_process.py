@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+
 from mm_cluster.failure import Failure
 from mm_cluster.process import attempt, capture, end_all, run_step, spawn
 

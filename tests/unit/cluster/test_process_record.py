@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 from mm_cluster.process_record import Recorded, end, record, recorded, start_ticks
 
 

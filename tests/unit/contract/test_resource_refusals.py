@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from support.manifests import BAD, spoilt
 
 from mm_contract.resource import SpecError, load_manifest
+from support.manifests import BAD, spoilt
 
 
 @pytest.mark.parametrize("bad", BAD, ids=[each["mistake"] for each in BAD])

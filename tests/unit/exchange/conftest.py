@@ -1,6 +1,7 @@
 """Fixtures of the venue without sockets."""
 
 import pytest
+
 from support.exchange_world import Client, World
 
 

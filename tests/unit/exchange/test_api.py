@@ -4,11 +4,11 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.exchange_world import START_NS
 
 from mm_exchange.api.core import Request
 from mm_exchange.api.table import ENDPOINTS
 from mm_exchange.listen_keys import LIFETIME_NS
+from support.exchange_world import START_NS
 
 
 def body(reply):

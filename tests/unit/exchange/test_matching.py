@@ -4,10 +4,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.exchange_world import World
 
 from mm_exchange.errors import VenueError
 from mm_exchange.orders import Status
+from support.exchange_world import World
 
 
 def test_an_order_queues_behind_what_is_shown_and_trades_eat_the_queue_first(world):

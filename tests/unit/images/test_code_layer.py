@@ -6,6 +6,7 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+
 from mm_images.build import build_image, content_reference, write_archive
 from mm_images.code import code_layer, stage_code, tape_layer
 from mm_images.facts import facts

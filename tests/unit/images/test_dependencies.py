@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 from mm_images import dependencies
 from mm_images.facts import facts
 from mm_images.python_311 import python_311

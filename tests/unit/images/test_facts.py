@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from mm_cluster.failure import Failure
 from mm_cluster.places import PROJECT
 from mm_images.facts import facts, selected, tape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from core_world import CLAIM, INSTRUMENT, MID, MS, SECOND, World, make_spec
+from core_world import CLAIM, INSTRUMENT, MS, SECOND, World, make_spec
 
 from mm_contract.claim import ClientOrderId
 from mm_contract.claim_state import ClaimState, HaltLatch
