@@ -89,6 +89,10 @@ class Cache:
         child = self._children.get(owner, {}).get(_ref(kind, manifest))
         return _version(child) if child is not None and _uid(child) == uid else None
 
+    def knows_owner(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether an object belongs to a resource that we have."""
+        return _owner(manifest) in self._keys
+
     def names(self, kind: Kind) -> set[tuple[str, Key]]:
         """Owner uid and key of every object of a kind that we have."""
         if kind is MARKET_MAKER:
@@ -134,7 +138,15 @@ class Cache:
                 self._depart(owner, view)
         else:
             self._children.get(owner, {}).pop(_ref(kind, manifest), None)
+        self._sweep(owner)
         return self._owner_key(owner)
+
+    def _sweep(self, owner: str) -> None:
+        """What the garbage collector removes after its resource must not leave empty places behind."""
+        if owner not in self._keys:
+            for kept in (self._pods, self._children):
+                if not kept.get(owner):
+                    kept.pop(owner, None)
 
     def forget(self, kind: Kind, owner: str, key: Key) -> set[Key]:
         """An object is not there any more, and nobody told us its last state."""

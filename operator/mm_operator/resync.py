@@ -83,10 +83,16 @@ class Resync:
         for manifest in listed:
             known = self._cache.known_version(kind, manifest)
             version = str(manifest["metadata"].get("resourceVersion", ""))
-            if kind is MARKET_MAKER and not self._settings.watches(key_of(manifest).namespace):
+            if not self._concerns_us(kind, manifest):
                 continue
             if known is None or (known.isdecimal() and version.isdecimal() and int(known) < int(version)):
                 yield manifest
+
+    def _concerns_us(self, kind: Kind, manifest: Manifest) -> bool:
+        if kind is MARKET_MAKER:
+            return self._settings.watches(key_of(manifest).namespace)
+        # Claim states belong to no resource, and what a deleted one left is the garbage collector's.
+        return self._cache.knows_owner(manifest)
 
     async def _is_gone(self, kind: Kind, key: Key) -> bool:
         try:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mm_contract.states import ConditionType, ListenKeyState, RiskState
+from mm_contract.states import ConditionType, ListenKeyState, Phase, RiskState
 from mm_operator.actions import Announce
 
 
 def tidings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Announce]:
     """Risk transitions, listenKey failures, refused specs, halts, lost engines, claims held by others."""
+    phases = {old.get("phase"), new.get("phase")}
     yield from _risk(old.get("risk") or {}, new.get("risk") or {})
-    yield from _listen_key(old.get("listenKey") or {}, new.get("listenKey") or {})
+    if Phase.STARTING.value not in phases:
+        # A starting engine has no key yet; that is no failure of one.
+        yield from _listen_key(old.get("listenKey") or {}, new.get("listenKey") or {})
     yield from _effective(old.get("effective") or {}, new.get("effective") or {})
     before, after = _conditions(old), _conditions(new)
     for kind, reasons in _WARNED.items():
+        if kind is ConditionType.ENGINE_CONNECTED and new.get("phase") == Phase.STOPPING.value:
+            continue  # an engine that was told to stop is expected to fall silent
         yield from _turned(kind, reasons, before, after)
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.operator_facts import CONTEXT, NOW, UID, pod, report, spec, view
 
 from mm_contract.names import ABANDON_ANNOTATION, pod_name
 from mm_contract.termination import TerminationMessage, encode
@@ -19,6 +18,7 @@ from mm_operator.planner import Backoff, Desired, Observed, Plan, plan
 from mm_operator.proof import Evidence, with_pod
 from mm_operator.render import children
 from mm_operator.views import ChildRef, Container, Key
+from support.operator_facts import CONTEXT, NOW, UID, pod, report, spec, view
 
 WELL = Desired(CONTEXT, spec())
 PROOF = TerminationMessage(epoch=1, zero_own_orders=True, time="t")

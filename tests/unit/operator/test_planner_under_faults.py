@@ -13,23 +13,24 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support.api_model import ApiModel, OperatorDiedError
-from support.manifests import good, merged
 
 from mm_contract.names import FINALIZER
 from mm_contract.termination import TerminationMessage, encode
 from mm_operator.cache import Cache
 from mm_operator.controller import Controller
-from mm_operator.kube.kinds import CHILD_KINDS, MARKET_MAKER, POD
+from mm_operator.kube.kinds import CHILD_KINDS, MARKET_MAKER, NODE, POD
 from mm_operator.memory import Desk, Memory
 from mm_operator.metrics import Metrics
 from mm_operator.recorder import Recorder
 from mm_operator.resync import Resync
 from mm_operator.settings import Settings, StatusKey
 from mm_operator.views import Key, resource_view
+from support.api_model import ApiModel, OperatorDiedError
+from support.manifests import good, merged
 
 PROOF = encode(TerminationMessage(epoch=1, zero_own_orders=True, time="2026-01-01T00:00:00Z")).decode()
 NAMES = ("a", "b")
+NODES = ("n1", "n2", "n3")
 SETTLE_ROUNDS = 20
 
 
@@ -66,6 +67,10 @@ class Desks(RuleBasedStateMachine):
         self.operator = Operator(self.api, lambda: self.now, self.loop)
         self.stale = Operator(self.api, lambda: self.now, self.loop)
         """A second operator, that should not be there, and whose watches show nothing unless it is started anew."""
+        self.was_lost: set[str] = set()
+        """UIDs of pods whose node was lost at some time: a replacement does not wait for them."""
+        for node in NODES:
+            self.api.add(NODE, {"kind": "Node", "metadata": {"name": node, "namespace": ""}, "status": _ready("True")})
         for name in NAMES:
             self.apply(name)
         self.all_is_shown_and_reconciled()
@@ -112,8 +117,24 @@ class Desks(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 9))
     def a_pod_runs(self, choice: int) -> None:
         pod = self._pod(choice)
-        if pod is not None and not _finished(pod):
+        if pod is None or _finished(pod) or pod["spec"].get("nodeName"):
+            return
+        fit = [each for each in NODES if each not in str(pod["spec"].get("affinity")) and not self._is_lost(each)]
+        if fit:
+            name = pod["metadata"]["name"]
+            self.api.edit(POD, "trading", name, {"spec": {"nodeName": fit[choice % len(fit)]}})
             self._status(pod, "Running", {"running": {}})
+
+    @rule(node=st.sampled_from(NODES), ready=st.booleans())
+    def a_node_is_lost_or_comes_back(self, node: str, *, ready: bool) -> None:
+        self.api.edit(NODE, "", node, {"status": _ready("True" if ready else "Unknown")})
+        if not ready:
+            self.was_lost |= {
+                each["metadata"]["uid"] for each in self.api.of(POD) if each["spec"].get("nodeName") == node
+            }
+
+    def _is_lost(self, node: str) -> bool:
+        return self.api.objects["nodes", "", node]["status"] != _ready("True")
 
     @rule(choice=st.integers(0, 9), says=st.sampled_from([PROOF, ""]))
     def a_pod_ends(self, choice: int, says: str) -> None:
@@ -232,7 +253,8 @@ class Desks(RuleBasedStateMachine):
     def never_two_live_pods_of_one_resource(self) -> None:
         live: dict[str, list[str]] = {}
         for pod in self.api.of(POD):
-            if not _finished(pod):
+            replaced = pod["metadata"].get("deletionTimestamp") and pod["metadata"]["uid"] in self.was_lost
+            if not _finished(pod) and not replaced:
                 live.setdefault(pod["metadata"]["labels"]["marketmaker.io/uid"], []).append(pod["metadata"]["name"])
         assert all(len(names) <= 1 for names in live.values()), live
 
@@ -250,6 +272,8 @@ class Desks(RuleBasedStateMachine):
     def settle(self) -> None:
         """Without faults everything comes to rest in a bounded number of rounds."""
         self.restart()
+        for node in NODES:
+            self.a_node_is_lost_or_comes_back(node, ready=True)
         for _ in range(SETTLE_ROUNDS):
             self.now += timedelta(seconds=400)
             for pod in list(self.api.of(POD)):
@@ -273,11 +297,44 @@ class Desks(RuleBasedStateMachine):
         assert self.api.calls[before:] == [], "a settled resource costs no calls"
 
 
+def _ready(status: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Ready", "status": status}]}
+
+
 def _finished(pod: dict[str, Any]) -> bool:
     return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
 TestDesks = pytest.mark.timeout(300)(Desks.TestCase)
 TestDesks.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_an_operator_that_slept_through_two_attempts_makes_no_second_pod() -> None:
+    desks = Desks()
+    desks.delete("b")
+    desks.api.remove(MARKET_MAKER, "trading", "a")
+    desks.settle()
+    desks.apply("a")
+    desks.the_watch_shows(100)
+    # It dies between writing the number and making the pod: whoever reads now believes that attempt 1 has no pod yet.
+    desks.reconcile_and_die("a", _calls_until("patch marketmakers/status"), after=True)
+    desks.a_second_operator_starts()
+    desks.reconcile("a")
+    desks.a_pod_ends(0, "")
+    desks.the_watch_shows(100)
+    desks.time_passes(100)
+    desks.reconcile("a")
+    assert [pod["metadata"]["labels"]["marketmaker.io/attempt"] for pod in desks.api.of(POD)][-1] == "2"
+    desks.a_stale_second_operator_reconciles("a")
+    desks.never_two_live_pods_of_one_resource()
+    desks.teardown()
+
+
+def _calls_until(what: str) -> int:
+    """How many calls a first reconcile makes before this one."""
+    desks = Desks()
+    desks.loop.close()
+    first = desks.api.calls
+    return first.index(what, first.index("patch marketmakers")) - first.index("patch marketmakers")

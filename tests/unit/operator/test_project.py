@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.operator_facts import NOW, lost, pod, report, situation, view
 
 from mm_contract.report import (
     EffectiveSection,
@@ -26,6 +25,7 @@ from mm_operator.project import UNKNOWN_AFTER, difference, project
 from mm_operator.proof import Verdict
 from mm_operator.tidings import tidings
 from mm_operator.views import Container, Key
+from support.operator_facts import NOW, lost, pod, report, situation, view
 
 
 def status_of(facts: Situation) -> dict[str, Any]:
@@ -227,3 +227,16 @@ def test_each_transition_is_told_once() -> None:
     told = {each.reason: each.warning for each in tidings(calm, halted)}
     assert told == {"RiskHalted": True, "ListenKeyExpired": True, "NowHalted": False}
     assert not list(tidings(halted, halted))
+
+
+def test_what_is_expected_is_no_warning() -> None:
+    calm = status_of(situation())
+    starting = report(
+        listen_key=ListenKeySection(state=ListenKeyState.RETRYING),
+        effective=does(EffectiveState.HALTED, Phase.STARTING, "reconciling"),
+    )
+    assert not list(tidings(calm, status_of(situation(starting, resource=view(status=calm)))))
+    stopped = lost(situation(resource=view(status=calm, deletionTimestamp="2026-01-01T00:00:00Z")), NOW)
+    assert not list(tidings(calm, status_of(stopped)))
+    crashed = lost(situation(resource=view(status=calm)), NOW)
+    assert [each.reason for each in tidings(calm, status_of(crashed))] == ["StreamLost"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from support.operator_facts import CONTEXT, UID, spec, view
 
 from mm_contract import names
 from mm_contract.claim_state import decode
@@ -17,6 +16,7 @@ from mm_operator.drift import matches, sealed
 from mm_operator.render import children, claim_state, lease, pod, restart_hash, token_secret
 from mm_operator.render.identity import claim_of
 from mm_operator.render.logs import PROMTAIL_CONFIG
+from support.operator_facts import CONTEXT, UID, spec, view
 
 ROOT = Path(__file__).resolve().parents[3]
 
