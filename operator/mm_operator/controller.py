@@ -44,6 +44,7 @@ _UNSETTLED: Final = timedelta(seconds=5)
 _ERROR_BASE_SECONDS: Final = 0.5
 _ERROR_CAP_SECONDS: Final = 30.0
 _SILENT_POLL: Final = timedelta(seconds=3)
+_CALLING: Final = timedelta(seconds=3)
 _IDLE: Final = timedelta(minutes=5)
 _log = structlog.get_logger(__name__)
 
@@ -297,6 +298,9 @@ class Controller:
 
     async def _project(self, view: ResourceView, memory: Memory) -> Projection:
         now = self._now()
+        patience = self._still_calling(view, memory, now)
+        if patience is not None:
+            return Projection({}, dict(view.status), writes_figures=False, figures_pending=False, again_at=patience)
         situation = self._situation(view, memory)
         due_at = self._figures_due_at(view.key, memory)
         projection = project(situation, now, figures_due=now >= due_at)
@@ -320,6 +324,21 @@ class Controller:
             memory.figures_at = now
         self._cache.put(MARKET_MAKER, answer)
         return projection
+
+    def _still_calling(self, view: ResourceView, memory: Memory, now: datetime) -> datetime | None:
+        """Until when the status of an engine that was connected is left as it is, because this process has only just begun to call it.
+
+        Without this each restart of the operator would turn every Ready to False and back.
+        """
+        contact = memory.contact
+        if contact.connected or contact.was_up or contact.lost_since is None or view.deleting:
+            return None
+        engine = view.status.get("engine") or {}
+        pod = self._engine_pod(view)
+        if pod is None or pod.deleting or not engine.get("connected") or engine.get("podName") != pod.name:
+            return None
+        until = contact.lost_since + _CALLING
+        return until if now < until else None
 
     def _situation(self, view: ResourceView, memory: Memory) -> Situation:
         pod = self._engine_pod(view)

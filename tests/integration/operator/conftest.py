@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from support.operator_world import KEY, SYSTEM, Operator, World
 
 _numbers = itertools.count(1)

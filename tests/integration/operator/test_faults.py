@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from support.operator_world import SYSTEM, Door, Operator, World, wait_for
 
 from mm_contract.report import EffectiveSection, FiguresSection
 from mm_contract.states import EffectiveState, Phase
+from support.operator_world import SYSTEM, Door, Operator, World, wait_for
 
 pytestmark = pytest.mark.apiserver
 QUOTING = EffectiveSection(phase=Phase.QUOTING, state=EffectiveState.RUNNING, ruled_by="spec", reconciled=True)

@@ -9,11 +9,11 @@ import urllib.request
 from typing import Any
 
 import pytest
-from support.operator_world import SYSTEM, World, wait_for
 
 from mm_contract.report import EffectiveSection, FiguresSection, MarketDataSection, RiskSection, SpecSection
 from mm_contract.states import EffectiveState, Phase, RiskState
 from mm_contract.termination import TerminationMessage, encode
+from support.operator_world import SYSTEM, World, wait_for
 
 pytestmark = pytest.mark.apiserver
 PROOF = encode(TerminationMessage(epoch=7, zero_own_orders=True, time="2026-01-01T00:00:00Z")).decode()
@@ -282,12 +282,15 @@ def test_a_restart_of_the_operator_touches_no_engine(world: World) -> None:
     engine = world.engine(pod)
     engine.say(effective=QUOTING, market_data=SYNCED)
     wait_for(lambda: world.condition("Ready").get("status") == "True", what="Ready")
+    since = world.condition("Ready")["lastTransitionTime"]
+    time.sleep(1.1)  # transition times have whole seconds
     assert world.operator.stop() == 0, "SIGTERM is a clean end"
     engine.say(figures=FiguresSection(position="3"))
     world.operator.start()
     wait_for(lambda: world.status().get("position") == "3", what="the status follows again")
     assert [each["metadata"]["uid"] for each in world.pods()] == [pod["metadata"]["uid"]]
-    assert world.condition("Ready")["status"] == "True"
+    ready = world.condition("Ready")
+    assert (ready["status"], ready["lastTransitionTime"]) == ("True", since), "nobody who watches Ready notices"
 
 
 def test_the_younger_resource_on_a_claim_gets_no_pod(world: World) -> None:
