@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from support.manifests import good, merged
-
 from mm_contract.names import FINALIZER, pod_name
 from mm_contract.report import EffectiveSection, EngineSection, MarketDataSection, SpecSection, StatusReport
 from mm_contract.resource import MarketMakerSpec, parse_market_maker
@@ -17,6 +15,7 @@ from mm_operator.contact import Contact
 from mm_operator.render import Context, restart_hash
 from mm_operator.settings import Settings, StatusKey
 from mm_operator.views import Container, PodView, ResourceView, resource_view
+from support.manifests import good, merged
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = "abcdef12-0000"
