@@ -20,7 +20,7 @@ $(STAMP):
 	@PYTHON=$(PYTHON) ./cluster/setup-venv requirements/dev.lock .venv
 	@rm -f .venv/.setup-* && touch $@
 
-lint: setup ## ruff, import layers, generated files, shell scripts
+lint: setup ## ruff, import layers, folder layout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
