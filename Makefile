@@ -57,10 +57,10 @@ images: setup ## build the three images and load them into the cluster
 down: ## remove the cluster, its networks and the container engine that we started
 	./cluster/down
 
-bench: setup ## measure the figures of docs/benchmarks.md on this machine
-	$(BIN)/python benchmarks/run.py
+bench: setup ## halt latency on the cluster of `make demo`, operator up and down (docs/benchmarks.md)
+	@PATH="$$(./cluster/tools):$$PATH" KUBECONFIG="$${KUBECONFIG:-$(CACHE)/kubeconfig}" $(BIN)/python benchmarks/halt_latency.py
 
-soak: setup ## the long form of the tests (hours)
+soak: setup ## the long form of the tests: a hundred times the examples (hours)
 	MM_SOAK=1 ./cluster/run-tests
 
 docs: setup ## write the generated files anew: CRDs, references

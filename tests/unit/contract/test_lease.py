@@ -23,6 +23,7 @@ from mm_contract.lease import (
     Verb,
     Wait,
 )
+from support.soak import examples
 
 SECOND = 1_000_000_000
 LEASE = 15
@@ -344,7 +345,7 @@ WEATHER = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(weather=WEATHER, offset=st.integers(-(10**12), 10**12), jitter=st.floats(0.0, 1.0))
 def test_two_keepers_are_never_both_inside_a_held_window(
     weather: list[tuple[float, str, float]], offset: int, jitter: float

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mm_exchange.errors import VenueError
 from mm_exchange.orders import Status
 from support.exchange_world import World
+from support.soak import examples
 
 
 def test_an_order_queues_behind_what_is_shown_and_trades_eat_the_queue_first(world):
@@ -218,4 +219,4 @@ class MatchingMachine(RuleBasedStateMachine):
 
 
 TestMatching = MatchingMachine.TestCase
-TestMatching.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMatching.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

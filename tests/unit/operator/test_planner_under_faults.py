@@ -27,6 +27,7 @@ from mm_operator.settings import Settings, StatusKey
 from mm_operator.views import Key, resource_view
 from support.api_model import ApiModel, OperatorDiedError
 from support.manifests import good, merged
+from support.soak import examples
 
 PROOF = encode(TerminationMessage(epoch=1, zero_own_orders=True, time="2026-01-01T00:00:00Z")).decode()
 NAMES = ("a", "b")
@@ -307,7 +308,7 @@ def _finished(pod: dict[str, Any]) -> bool:
 
 TestDesks = pytest.mark.timeout(300)(Desks.TestCase)
 TestDesks.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -15,6 +15,7 @@ from mm_contract.claim import ClientOrderId
 from mm_contract.states import HaltState
 from mm_runner.core import messages as m
 from mm_runner.core.judgement import situation_of
+from support.soak import examples
 
 BUY, SELL = m.Side.BUY, m.Side.SELL
 MAX_LOTS = 100
@@ -354,5 +355,7 @@ class Adversary(RuleBasedStateMachine):
         assert world.engine.account.ledger.position == world.venue.position
 
 
-Adversary.TestCase.settings = settings(max_examples=80, stateful_step_count=60, suppress_health_check=list(HealthCheck))
+Adversary.TestCase.settings = settings(
+    max_examples=examples(80), stateful_step_count=60, suppress_health_check=list(HealthCheck)
+)
 TestAdversary = Adversary.TestCase

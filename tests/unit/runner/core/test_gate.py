@@ -15,6 +15,7 @@ from mm_runner.core.messages import OrderType, Side, TimeInForce
 from mm_runner.core.orders import Order, Tracker
 from mm_runner.core.permissions import BLIND_CLOSE, CANCEL_ONLY, CLOSING, NOTHING, REDUCING, RUNNING, Permissions
 from mm_runner.core.settings import settings_of
+from support.soak import examples
 
 BUY, SELL = Side.BUY, Side.SELL
 NOW = 100 * SECOND
@@ -60,7 +61,7 @@ def taker(side: Side, lots: int) -> Proposal:
 orders_of_both_sides = st.lists(st.tuples(st.sampled_from(list(Side)), st.integers(1, 200)), max_size=8).map(tuple)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     st.integers(-700, 700), st.integers(-20, 20), orders_of_both_sides, st.sampled_from(list(Side)), st.integers(1, 800)
 )
