@@ -155,6 +155,7 @@ async def _close(gateway: UsdmGateway, instrument: Instrument, claim: Claim, *, 
             f"position {instrument.quantity(snapshot.position)}: {side.value} {instrument.quantity(lots)} at the market, reduceOnly"
         )
         try:
+            await gateway.read_clock()  # afresh each time: a -1021 may have been why the last attempt failed
             order = _market_order(claim, side, lots, epoch=epoch, sequence=attempt)
             await gateway.api.place(order, instrument, on_sent=lambda: None)
         except VenueError as error:

@@ -211,9 +211,13 @@ class UsdmGateway:
         """Read filters, limits and fees now; `run` does so by itself. Raises VenueError, or answers.SymbolError."""
         return await self._rules.load()
 
+    async def read_clock(self) -> bool:
+        """Read the venue's clock where `run` does not: no order leaves before it is known. False where the venue did not answer."""
+        return await self._clock.read(FIRST_READINGS)
+
     async def preflight(self, claim: Claim) -> list[account_setup.Check]:
         """What `mm-runner check` shows; changes nothing."""
-        await self._clock.read(FIRST_READINGS)
+        await self.read_clock()
         checks = await account_setup.preflight(self.api, claim=claim, clock_offset_ms=self._clock.offset_ms)
         for check in checks:
             self._telemetry.log.emit("preflight", check=check.name, ok=check.ok, detail=check.detail)
