@@ -53,6 +53,8 @@ class EffectiveSection(_Section, frozen=True, kw_only=True, rename="camel"):
     desired: str = "Running"
     reconciled: bool = False
     quoting_both_sides: bool = False
+    flat: bool = False
+    """Flat rules and nothing is left to close: the position is zero or less than one order."""
     message: str = ""
     """A sentence for a person: why the engine does not do what is desired, and what to do. Empty when all is well."""
 

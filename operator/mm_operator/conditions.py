@@ -241,6 +241,8 @@ def _does_what_is_desired(situation: Situation, report: StatusReport) -> Verdict
             _reason(ruler),
             effective.message or f"{desired} is desired, {ruler} makes it {effective.state.value}",
         )
+    if effective.flat:
+        return Verdicts(kind, TRUE, "Flat", effective.message)
     if effective.phase in {Phase.STARTING, Phase.FLATTENING, Phase.STOPPING}:
         return Verdicts(kind, FALSE, effective.phase.value, effective.message)
     return Verdicts(kind, TRUE, effective.phase.value if ruler != "dryRun" else "DryRun", effective.message)

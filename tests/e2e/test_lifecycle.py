@@ -39,10 +39,7 @@ def test_a_fill_reaches_position_and_status(desk: Desk) -> None:
     wait_for(lambda: any(e["kind"] == "fill" for e in desk.ledger()), seconds=120, what="a fill in the ledger")
 
     def agrees() -> bool:
-        position = next(
-            p for p in desk.exchange.get(f"positions?apiKey={desk.api_key}")["positions"] if p["symbol"] == desk.symbol
-        )
-        return float(desk.status().get("position", "nan")) == float(position["position"])
+        return float(desk.status().get("position", "nan")) == desk.position()
 
     wait_for(agrees, seconds=90, every=1, what="status.position equals the exchange's position")
 
@@ -52,6 +49,15 @@ def test_a_patched_halt_pulls_everything_and_a_resume_quotes_again(desk: Desk) -
     desk.assert_pulled(accepted)
     wait_for(lambda: desk.status().get("phase") == "Halted", seconds=10, what="phase Halted")
     assert desk.condition("Ready")["status"] == "True", "a wanted halt is Ready"
+    desk.patch({"desiredState": "Running"})
+    desk.await_quoting(seconds=20)
+
+
+def test_flat_works_the_position_off_rests_nothing_and_is_then_ready(desk: Desk) -> None:
+    desk.patch({"desiredState": "Flat"})
+    wait_for(lambda: desk.position() == 0 and not desk.resting(), seconds=30, what="no position and no order (ledger)")
+    wait_for(lambda: desk.condition("Ready").get("reason") == "Flat", seconds=10, what="Ready because it is flat")
+    assert desk.condition("Ready")["status"] == "True"
     desk.patch({"desiredState": "Running"})
     desk.await_quoting(seconds=20)
 

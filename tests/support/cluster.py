@@ -117,6 +117,11 @@ class Desk:
     def resting(self) -> list[Json]:
         return self.exchange.get(f"open-orders?apiKey={self.api_key}")["orders"]
 
+    def position(self) -> float:
+        """Signed base units, as the exchange knows it."""
+        held = self.exchange.get(f"positions?apiKey={self.api_key}&symbol={self.symbol}")["positions"]
+        return float(held[0]["position"]) if held else 0.0
+
     def quotes_both_sides(self) -> bool:
         return {order["side"] for order in self.resting()} == {"BUY", "SELL"}
 

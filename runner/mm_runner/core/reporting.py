@@ -118,13 +118,13 @@ def message_of(engine: Engine, now: Instant) -> str:
     return speaker(engine) if speaker else f"{ruler} rules; remove it to go on"
 
 
+def _is_flat(engine: Engine) -> bool:
+    desk = engine.desk
+    return engine.effective[0] is EffectiveState.FLAT and desk is not None and is_dust(desk.account, desk.instrument)
+
+
 def _wanted(engine: Engine) -> str:
-    state = engine.effective[0]
-    if (
-        state is EffectiveState.FLAT
-        and engine.desk is not None
-        and is_dust(engine.desk.account, engine.desk.instrument)
-    ):
+    if _is_flat(engine):
         return "flat: the position is zero (or less than one order) and no order is sent"
     return ""
 
@@ -188,6 +188,7 @@ def transition_key(engine: Engine, now: Instant) -> object:
         engine.market is not None and engine.market.book.synced,
         engine.stale,
         engine.settings.desired_state if engine.settings else None,
+        _is_flat(engine),
     )
 
 
@@ -209,6 +210,7 @@ def build_report(engine: Engine, now: Instant) -> EngineReport:
             desired=engine.settings.desired_state.value if engine.settings else "",
             reconciled=engine.account is not None and engine.account.reconciled(now.boot_ns),
             quoting_both_sides=engine.desk is not None and engine.desk.own_touch() is not None,
+            flat=_is_flat(engine),
             message=message_of(engine, now),
         ),
         risk=_risk_section(engine),

@@ -42,6 +42,7 @@ def does(state: EffectiveState, phase: Phase, ruled_by: str = "spec") -> Effecti
 
 
 HALTED = does(EffectiveState.HALTED, Phase.HALTED)
+FLAT = EffectiveSection(phase=Phase.FLATTENING, state=EffectiveState.FLAT, ruled_by="spec", reconciled=True, flat=True)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ HALTED = does(EffectiveState.HALTED, Phase.HALTED)
         (report(effective=HALTED), "Halted", ("True", "Halted")),
         (report(effective=does(EffectiveState.REDUCE_ONLY, Phase.REDUCE_ONLY)), "ReduceOnly", ("True", "ReduceOnly")),
         (report(effective=does(EffectiveState.FLAT, Phase.FLATTENING)), "Flat", ("False", "Flattening")),
-        (report(effective=does(EffectiveState.FLAT, Phase.HALTED)), "Flat", ("True", "Halted")),
+        (report(effective=FLAT), "Flat", ("True", "Flat")),
         (
             report(effective=does(EffectiveState.HALTED, Phase.HALTED, "TradingHalt/desk")),
             "Running",

@@ -173,7 +173,12 @@ def test_flat_closes_the_position_by_bounded_taking_and_then_rests_nothing():
     world = quoting_world()
     world.fill(BUY, 40)
     world.forget()
+    world.auto = False
     world.respec(desiredState="Flat")
+    assert not world.engine.report(world.now).effective.flat
+    world.auto = True
+    for action in world.pending:
+        world.carry_out(action)
     world.advance(3000)
     assert world.venue.position == 0
     assert not world.resting(BUY)
@@ -183,6 +188,7 @@ def test_flat_closes_the_position_by_bounded_taking_and_then_rests_nothing():
     assert all(a.reduce_only and a.side is SELL and a.time_in_force is m.TimeInForce.IOC for a in orders)
     assert all(a.price >= world.venue.bid * (1 - 0.0020) - 1 for a in orders)
     assert "flat" in world.engine.report(world.now).effective.message
+    assert world.engine.report(world.now).effective.flat
 
 
 def test_flat_with_a_stale_book_closes_by_market_sized_from_a_fresh_rest_position():
