@@ -10,32 +10,20 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
+
+from support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "market-maker-system"
 NAMESPACE = "trading"
 
 Json = dict[str, Any]
-Answer = TypeVar("Answer")
-
-
-def wait_for(probe: Callable[[], Answer | None], *, seconds: float, what: str, every: float = 0.2) -> Answer:
-    """The first truthy answer of `probe`; fails by name when the bound passes."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = probe()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(every)
 
 
 class Kubectl:

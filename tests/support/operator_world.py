@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-import pytest
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -28,23 +27,11 @@ from websockets.sync.server import ServerConnection, serve
 from mm_contract import report as reports
 from mm_contract.report import EngineSection, Snapshot, SpecSection, StatusReport
 from mm_contract.status_token import status_token, token_matches
+from support.waiting import wait_for
 
 Json = dict[str, Any]
-Answer = TypeVar("Answer")
 KEY = b"0123456789abcdef0123456789abcdef"
 SYSTEM = "mm-system"
-
-
-def wait_for(probe: Callable[[], Answer | None], *, seconds: float = 30, what: str, every: float = 0.05) -> Answer:
-    """The first truthy answer; fails by name when the bound passes."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = probe()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(every)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from hypothesis import strategies as st
 
 from mm_contract.resource import RULES, SpecError, load_manifest, parse_market_maker, parse_trading_halt, to_manifest
 from support.manifests import good, with_values
+from support.soak import SOAK
 
 pytestmark = pytest.mark.apiserver
 
 Json = dict[str, Any]
-SOAK = "MM_SOAK" in os.environ
 EXAMPLES = 5000 if SOAK else 200
 ROOT = Path(__file__).resolve().parents[3]
 MINIMAL = good()
