@@ -25,15 +25,20 @@ class Sample(msgspec.Struct, array_like=True, gc=False):
     own_ask: float | None
     position: float
     equity: float
-    """Wallet and unrealised PnL less the starting balance: gross of nothing, in quote units."""
+    """Net: wallet and unrealised PnL less the starting balance, in quote units; `gross_pnl - fees + funding`."""
     gross_pnl: float
     """Realised and unrealised PnL before fees and funding."""
     fees: float
+    """Paid since the start; positive is a cost, rebates make it fall."""
     funding: float
+    """Received since the start; negative where it was paid."""
 
 
 class FillRecord(msgspec.Struct, gc=False):
-    """One own fill. `markouts` holds the mid after each of `MARKOUT_SECONDS`, None where the run ended before."""
+    """One own fill; `side` is BUY or SELL, `mid` the middle of the touch just before it.
+
+    `markouts` holds the mid after each of `MARKOUT_SECONDS`, None where the run ended before.
+    """
 
     time_ms: int
     order_id: int
@@ -49,7 +54,10 @@ class FillRecord(msgspec.Struct, gc=False):
 
 
 class OrderRecord(msgspec.Struct, gc=False):
-    """The life of one own order. `queue_ahead` is the displayed size it joined behind, None where it never rested."""
+    """The life of one own order. `queue_ahead` is the displayed size it joined behind, None where it never rested.
+
+    `queue_ahead_at_end` is what still stood before it when it ended (0 where it filled); `filled` in base units.
+    """
 
     client_order_id: str
     side: str
@@ -87,6 +95,10 @@ class Recording(msgspec.Struct, gc=False):
     entry_latencies_ms: list[float]
     """Engine's decision to the venue's acknowledgement, one per request."""
     summary: dict[str, Any]
+    base: str = ""
+    """Asset of sizes and positions; derived from the symbol where empty."""
+    quote: str = ""
+    """Asset of prices and money; derived from the symbol where empty."""
 
 
 def save(recording: Recording, path: Path) -> None:
