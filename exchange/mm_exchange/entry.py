@@ -1,0 +1,166 @@
+"""Order entry: what a new or amended order must satisfy, and its first meeting with the book."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mm_exchange import fills, life, margins
+from mm_exchange.errors import VenueError
+from mm_exchange.matching import crosses, take
+from mm_exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
+
+if TYPE_CHECKING:
+    from mm_exchange.floor import Floor, Listing
+    from mm_exchange.trading import Trading
+
+_IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where and when a request came from, for the ledger: client address, the client's own timestamp."""
+
+    address: str | None = None
+    request_ms: int | None = None
+
+
+def place(floor: Floor, trading: Trading, *, request: OrderRequest, origin: Origin, now_ns: int) -> Order:
+    """Accept an order and match it, or refuse it with the venue's code. Refusals leave no trace here."""
+    listing = floor.listing(request.symbol)
+    _check(floor, trading, request=request, listing=listing)
+    order = _accepted(floor, trading, request=request, listing=listing, now_ns=now_ns)
+    executions = take(order, listing.market)
+    trading.remember(order)
+    life.expose(trading, order, sign=1)
+    floor.ledger.add_order("order", now_ns, order=order, address=origin.address, request_time=origin.request_ms)
+    life.tell(floor, trading, order=order, execution="NEW")
+    fills.execute(floor, executions, now_ns=now_ns)
+    if order.live:
+        _rest_or_expire(floor, order, listing=listing, now_ns=now_ns)
+    return order
+
+
+def _accepted(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Listing, now_ns: int) -> Order:
+    order_id, now_ms = floor.next_order_id(), now_ns // 1_000_000
+    if not request.client_order_id:
+        request = dataclasses.replace(request, client_order_id=f"auto{order_id}")
+    return Order(
+        order_id, request, trading.account.api_key, listing.rules, now_ms, price=request.price,
+        quantity=request.quantity, arrival=order_id, updated_ms=now_ms,
+    )  # fmt: skip
+
+
+def _rest_or_expire(floor: Floor, order: Order, *, listing: Listing, now_ns: int) -> None:
+    if order.request.type is OrderType.MARKET or order.request.time_in_force in _IMMEDIATE:
+        life.expire(floor, order, by="venue", now_ns=now_ns)
+    else:
+        listing.resting.add(order, listing.market.displayed(order.price, buy=order.is_buy))
+
+
+def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Listing) -> None:
+    rules, buy = listing.rules, request.side is Side.BUY
+    known = trading.by_client_id.get((request.symbol, request.client_order_id))
+    if known is not None and known.live:
+        raise VenueError(-4116, "ClientOrderId is duplicated.")
+    price = _checked_price(trading, request, listing=listing)
+    rules.check_notional(price, request.quantity, reduce_only=request.reduce_only)
+    if request.reduce_only:
+        _check_reduces(trading, listing, buy=buy)
+    else:
+        quantity = request.quantity if buy else -request.quantity
+        margins.check(floor, trading, listing=listing, price=price, quantity=quantity)
+    _check_time_in_force(request, listing, buy=buy)
+
+
+def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing) -> int:
+    """The price an order is valued at: its own, or the touch it would take."""
+    rules, market, buy = listing.rules, listing.market, request.side is Side.BUY
+    mark = market.mark()
+    if request.type is not OrderType.LIMIT:
+        touch = market.best_ask() if buy else market.best_bid()
+        return touch[0] if touch is not None else mark
+    if mark:
+        rules.check_percent_price(request.price, mark, buy=buy)
+    if sum(order.symbol == request.symbol for order in trading.live.values()) >= rules.max_orders:
+        raise VenueError(-2025, "Reach max open order limit.")
+    return request.price
+
+
+def _check_reduces(trading: Trading, listing: Listing, *, buy: bool) -> None:
+    position = trading.account.position(listing.rules).quantity
+    if position == 0 or (position > 0) == buy:
+        raise VenueError(-2022, "ReduceOnly Order is rejected.")
+
+
+def _check_time_in_force(request: OrderRequest, listing: Listing, *, buy: bool) -> None:
+    if request.time_in_force is TimeInForce.GTX and crosses(listing.market, request.price, buy=buy):
+        raise VenueError(
+            -5022,
+            "Due to the order could not be executed as maker, the Post Only order will be rejected. "
+            "The order will not be recorded in the order history",
+        )
+    if request.time_in_force is TimeInForce.FOK and not _fills_at_once(request, listing, buy=buy):
+        raise VenueError(
+            -5021,
+            "Due to the order could not be filled immediately, the FOK order has been rejected. "
+            "The order will not be recorded in the order history",
+        )
+
+
+def _fills_at_once(request: OrderRequest, listing: Listing, *, buy: bool) -> bool:
+    left = request.quantity
+    for price, quantity in listing.market.opposite(buy=buy):
+        if left <= 0 or (price > request.price if buy else price < request.price):
+            break
+        left -= quantity
+    return left <= 0
+
+
+def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int) -> Order:
+    """Change price or quantity of a resting LIMIT order. Only a smaller quantity at the same price keeps its place.
+
+    Raises -5027 when nothing changes, -5022 when a post-only order would cross, -2019 without margin.
+    """
+    listing, trading = floor.listings[order.symbol], floor.trading[order.api_key]
+    if price == order.price and quantity == order.quantity:
+        raise VenueError(-5027, "No need to modify the order.")
+    if quantity <= order.filled:
+        life.cancel(floor, order, by="amend", now_ns=now_ns)
+        return order
+    _check_amendment(floor, trading, order=order, price=price, quantity=quantity)
+    life.expose(trading, order, sign=-1)
+    _move(order, listing, price=price, quantity=quantity)
+    order.updated_ms = now_ns // 1_000_000
+    life.expose(trading, order, sign=1)
+    floor.ledger.add_order("amend", now_ns, order=order)
+    life.tell(floor, trading, order=order, execution="AMENDMENT")
+    fills.execute(floor, take(order, listing.market), now_ns=now_ns)
+    return order
+
+
+def _check_amendment(floor: Floor, trading: Trading, *, order: Order, price: int, quantity: int) -> None:
+    listing = floor.listings[order.symbol]
+    listing.rules.check_notional(price, quantity, reduce_only=order.request.reduce_only)
+    if order.request.time_in_force is TimeInForce.GTX and crosses(listing.market, price, buy=order.is_buy):
+        raise VenueError(
+            -5022, "Due to the order could not be executed as maker, the Post Only order will be rejected."
+        )
+    if order.request.reduce_only:
+        return
+    rest = quantity - order.filled
+    # The order stands aside while its margin is counted anew.
+    life.expose(trading, order, sign=-1)
+    try:
+        margins.check(floor, trading, listing=listing, price=price, quantity=rest if order.is_buy else -rest)
+    finally:
+        life.expose(trading, order, sign=1)
+
+
+def _move(order: Order, listing: Listing, *, price: int, quantity: int) -> None:
+    if price == order.price and quantity < order.quantity:
+        order.quantity = quantity
+        return
+    listing.resting.remove(order)
+    order.price, order.quantity = price, quantity
+    listing.resting.add(order, listing.market.displayed(price, buy=order.is_buy))

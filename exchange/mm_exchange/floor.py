@@ -1,0 +1,65 @@
+"""The trading floor: the state that every rule of the venue reads and changes. The rules are in the modules beside it.
+
+`entry` takes orders in, `fills` books them, `life` ends them, `margins` and `settings` rule accounts, `timers` is
+what happens by the clock; `venue` is the face of it all. None of them reads a clock: each call carries its time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mm_exchange.errors import invalid_symbol
+from mm_exchange.ledger import Ledger
+from mm_exchange.listen_keys import ListenKeys
+from mm_exchange.market import Market
+from mm_exchange.matching import RestingOrders
+
+if TYPE_CHECKING:
+    from mm_exchange.accounts import Fees
+    from mm_exchange.rules import SymbolRules
+    from mm_exchange.trading import Trading
+    from mm_exchange.user_events import UserEvent
+
+# Order and trade ids start where a venue that has run for years would be, so that nobody stores them in 32 bits.
+_FIRST_ORDER_ID = 8_389_765_000_000
+_FIRST_TRADE_ID = 5_400_000_000
+
+
+class Listing:
+    """One symbol of the exchange: rules, public market, our resting orders."""
+
+    def __init__(self, rules: SymbolRules) -> None:
+        self.rules = rules
+        self.market = Market(rules)
+        self.resting = RestingOrders()
+
+
+class Floor:
+    """Symbols, accounts, the ledger, ids, and the user events that wait to be drained."""
+
+    def __init__(self, fees: Fees) -> None:
+        self.fees = fees
+        self.listings: dict[str, Listing] = {}
+        self.trading: dict[str, Trading] = {}
+        self.ledger = Ledger()
+        self.listen_keys = ListenKeys()
+        self.outbox: list[UserEvent] = []
+        self._order_id = _FIRST_ORDER_ID - 1
+        self.trade_id = _FIRST_TRADE_ID - 1
+
+    def listing(self, symbol: str | None) -> Listing:
+        """The listing of a symbol; -1121 when there is none."""
+        found = self.listings.get(symbol or "")
+        if found is None:
+            raise invalid_symbol()
+        return found
+
+    def next_order_id(self) -> int:
+        """A fresh order id."""
+        self._order_id += 1
+        return self._order_id
+
+    def next_trade_id(self) -> int:
+        """A fresh trade id; `trade_id` is the last one given out."""
+        self.trade_id += 1
+        return self.trade_id

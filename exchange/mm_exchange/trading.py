@@ -1,0 +1,94 @@
+"""What the exchange keeps for one account beside its wallet: orders, trades, income, exposures, countdowns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mm_exchange.accounts import Exposure
+
+if TYPE_CHECKING:
+    from mm_exchange.accounts import Account
+    from mm_exchange.orders import Order
+
+# Finished orders, trades and income records that can still be queried, per account (the ledger keeps all).
+HISTORY = 20_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AccountTrade:
+    """One fill as `userTrades` shows it; amounts in units and money atoms."""
+
+    trade_id: int
+    order: Order
+    price: int
+    quantity: int
+    maker: bool
+    commission: int
+    realized: int
+    time_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Income:
+    """One wallet movement as `income` shows it; amount in money atoms."""
+
+    kind: str
+    symbol: str
+    asset: str
+    amount: int
+    time_ms: int
+    transaction_id: int
+    trade_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OrderName:
+    """How a client names an order: by the venue's id, which wins, or by its own."""
+
+    order_id: int | None = None
+    client_order_id: str | None = None
+
+
+class Trading:
+    """One account's orders and histories. `live` are the orders that can still fill, `dated` those that end by a date."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.orders: dict[int, Order] = {}
+        self.by_client_id: dict[tuple[str, str], Order] = {}
+        self.live: dict[int, Order] = {}
+        self.dated: dict[int, Order] = {}
+        self.trades: deque[AccountTrade] = deque(maxlen=HISTORY)
+        self.income: deque[Income] = deque(maxlen=HISTORY)
+        self.exposures: dict[str, Exposure] = {}
+        self.countdowns: dict[str, int] = {}
+        self._finished: deque[Order] = deque()
+
+    def exposure(self, symbol: str) -> Exposure:
+        """Notional of its resting opening orders of a symbol."""
+        found = self.exposures.get(symbol)
+        if found is None:
+            found = self.exposures[symbol] = Exposure()
+        return found
+
+    def remember(self, order: Order) -> None:
+        """Index an accepted order."""
+        self.orders[order.order_id] = self.live[order.order_id] = order
+        self.by_client_id[order.symbol, order.client_order_id] = order
+        if order.request.good_till_ms:
+            self.dated[order.order_id] = order
+
+    def retire(self, order: Order) -> None:
+        """Move an order from live to history, which is bounded."""
+        if self.live.pop(order.order_id, None) is None:
+            return
+        self.dated.pop(order.order_id, None)
+        self._finished.append(order)
+        if len(self._finished) > HISTORY:
+            old = self._finished.popleft()
+            del self.orders[old.order_id]
+            key = (old.symbol, old.client_order_id)
+            if self.by_client_id.get(key) is old:
+                del self.by_client_id[key]
