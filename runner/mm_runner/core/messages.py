@@ -106,8 +106,8 @@ LOCAL_REFUSAL: Final = 0
 """`OrderRefused.code` where the venue layer did not send the order (deadline, budget, ban): nothing ever left."""
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something that happened; `gc=False` because none can be part of a cycle."""
+class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event", tag=True):
+    """Something that happened; `gc=False` because none can be part of a cycle. The tag is how the journal tells kinds apart."""
 
 
 # -- market ------------------------------------------------------------------------------------------------------------
@@ -495,8 +495,8 @@ Event = (
 # -- actions -----------------------------------------------------------------------------------------------------------
 
 
-class _Action(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something to do."""
+class _Action(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="action", tag=True):
+    """Something to do. The tag is how `journal.codec` writes its kind."""
 
 
 class PlaceOrder(_Action, frozen=True, kw_only=True):
