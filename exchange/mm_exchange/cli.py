@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm_exchange.faults import NOT_YET, TARGETS
+from mm_exchange.faults import TARGETS
 
 if TYPE_CHECKING:
     from mm_exchange.server.app import ServeOptions
@@ -176,7 +176,7 @@ def fault_group(context: click.Context, admin: str) -> None:
 
 
 @fault_group.command("add")
-@click.argument("kind", type=click.Choice(sorted({*TARGETS, *NOT_YET})))
+@click.argument("kind", type=click.Choice(sorted(TARGETS)))
 @click.argument("target", type=click.Choice(["rest", "market-stream", "user-stream", "ws-api"]))
 @click.option("--symbol", help="Only this symbol.")
 @click.option("--probability", type=click.FloatRange(0, 1), help="Chance of each strike.")

@@ -84,7 +84,7 @@ def _reducible(trading: Trading, order: Order) -> int:
 def expire_pointless(floor: Floor, trading: Trading, *, rules: SymbolRules, now_ns: int) -> None:
     """Reduce-only orders that can reduce nothing any more leave the book."""
     for order in [order for order in trading.live.values() if order.request.reduce_only]:
-        if order.rules is rules and not _reducible(trading, order):
+        if order.symbol == rules.symbol and not _reducible(trading, order):
             life.expire(floor, order, by="reduce-only", now_ns=now_ns)
 
 

@@ -118,6 +118,8 @@ class Api:
         self.venue = venue
         self.limits = limits
         self.rng = rng
+        # How far the clock that clients see is off (a `clock-skew` fault); the venue's own time never is.
+        self.skew_ms = 0
         self.requests = RequestLimits(limits)
         self.orders = OrderLimits(limits)
         self._endpoints = ENDPOINTS
@@ -166,7 +168,9 @@ class Api:
         trading = self.account_of(request.api_key)
         if endpoint.security is Security.KEY:
             return dataclasses.replace(call, trading_or_none=trading)
-        request_ms = check_time(params.get("timestamp"), params.get("recvWindow"), now_ms=now_ns // 1_000_000)
+        request_ms = check_time(
+            params.get("timestamp"), params.get("recvWindow"), now_ms=now_ns // 1_000_000 + self.skew_ms
+        )
         payload, signature = signed_payload(request.query, request.body)
         check_signature(trading.account.secret, payload, signature=signature)
         return dataclasses.replace(call, trading_or_none=trading, request_ms=request_ms)

@@ -28,7 +28,7 @@ def ping(_call: Call) -> dict[str, Any]:
 
 def time(call: Call) -> dict[str, Any]:
     """GET /fapi/v1/time."""
-    return {"serverTime": call.now_ms}
+    return {"serverTime": call.now_ms + call.api.skew_ms}
 
 
 def exchange_info(call: Call) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
     return {
         "exchangeFilters": [],
         "rateLimits": rate_limits(call.api.limits),
-        "serverTime": call.now_ms,
+        "serverTime": call.now_ms + call.api.skew_ms,
         "assets": [{"asset": quote, "marginAvailable": True, "autoAssetExchange": "-10000"} for quote in quotes],
         "symbols": [_symbol(listing.rules) for listing in listings],
         "timezone": "UTC",

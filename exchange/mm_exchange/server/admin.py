@@ -166,18 +166,27 @@ class AdminServer:
         """Plan a fault; it strikes from now on (or after `afterSeconds`)."""
         spec = await _body(request, FaultSpec)
         now_ns = self._exchange.now_ns()
+        try:
+            self._exchange.filters.check(spec)
+        except ValueError as error:
+            raise _RefusedError(400, str(error)) from error
         fault = self._exchange.faults.add(spec, now_ns)
         # What exists is struck at once, so that a test need not wait for the clock's next tick.
-        self._sockets.strike()
+        self._strike()
         return _json(fault.shown(now_ns), status=201)
 
     async def remove_faults(self, request: web.Request) -> web.Response:
         """Remove one fault (`?id=`) or all."""
         fault_id = _integer(request, "id")
         removed = self._exchange.faults.remove(fault_id, self._exchange.now_ns())
+        self._strike()
         if fault_id is not None and not removed:
             raise _RefusedError(404, f"there is no fault {fault_id}; GET /admin/faults lists them")
         return _json({"removed": removed})
+
+    def _strike(self) -> None:
+        self._sockets.strike()
+        self._exchange.strike(self._exchange.now_ns())
 
     async def move_price(self, request: web.Request) -> web.Response:
         """Push a synthetic market, for tests."""

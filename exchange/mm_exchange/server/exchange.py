@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mm_exchange.api.core import Api
 from mm_exchange.faults import FaultPlan
+from mm_exchange.filters import Filters
 from mm_exchange.frames import StreamHub
 from mm_exchange.limits import LimitValues
 from mm_exchange.venue import Venue
@@ -53,7 +54,8 @@ class Exchange:
         self.venue = Venue()
         self.api = Api(self.venue, limits=limits, rng=Random(f"{seed}-keys"))  # noqa: S311 - a test double's keys
         self.hub = StreamHub(self.venue)
-        self.faults = FaultPlan(self.venue.ledger, rng=Random(f"{seed}-faults"))  # noqa: S311 - chance, not secrets
+        self.faults = FaultPlan(self.venue.ledger, seed=seed)
+        self.filters = Filters(self.venue.listings, self.faults)
         self.synthetic: dict[str, SyntheticFlow] = {}
         self.sink: UserSink | None = None
 
@@ -75,9 +77,16 @@ class Exchange:
     def tick(self) -> None:
         """What happens by the clock."""
         now_ns = self.clock.now_ns()
+        self.strike(now_ns)
         self.venue.tick(now_ns)
         self.hub.tick(now_ns // 1_000_000)
         self.flush()
+
+    def strike(self, now_ns: int) -> None:
+        """Let faults begin and end that change the venue itself."""
+        for _symbol in self.filters.update(now_ns):
+            pass
+        self.faults.tick(now_ns)
 
     def flush(self) -> None:
         """Hand collected user events to the sockets."""

@@ -6,13 +6,10 @@ The venue's silences are kept: a stream asked for on the wrong base, an unknown 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import http
 import itertools
-import socket
-import struct
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,6 +19,8 @@ from websockets.exceptions import ConnectionClosed
 
 from mm_exchange.faults import Subject
 from mm_exchange.frames import Frame, route_of
+from mm_exchange.server.faulty import cut
+from mm_exchange.server.faulty_sockets import FaultyLine, refused_handshake
 from mm_exchange.server.ws_api import WsApi
 
 if TYPE_CHECKING:
@@ -34,10 +33,12 @@ if TYPE_CHECKING:
 # A consumer that lets this much pile up is closed: buffering without bound would take everybody down.
 _SLOW_BYTES = 4 * 1024 * 1024
 _MAX_MESSAGE = 64 * 1024
-_FRAME_KINDS = frozenset({"stall", "gap", "duplicate", "malformed", "delay"})
 _CUT_KINDS = frozenset({"drop", "reset"})
+_DEAD_KINDS = frozenset({"dead-url"})
+_PRESENT_KINDS = _CUT_KINDS | _DEAD_KINDS | {"maintenance"}
 _ROUTES = ("public", "market", "private")
 _WS_API_PATH = "/ws-fapi/v1"
+_API = Subject("ws-api", path=_WS_API_PATH)
 _LISTEN_KEY_LENGTH = 64
 
 
@@ -50,6 +51,11 @@ class Address:
     names: tuple[str, ...]
     listen_key: str | None
     events: frozenset[str]
+
+    @property
+    def base(self) -> str:
+        """The path without names and keys, as faults see it."""
+        return f"/{self.route}/".replace("//", "/") + ("stream" if self.combined else "ws")
 
 
 def parse_address(target: str) -> Address | None:
@@ -78,7 +84,7 @@ class StreamSocket:
         self.names: list[str] = []
         self.keys: dict[str, frozenset[str] | None] = {}
         self._dead = not address.route and not exchange.quirks.old_paths_live
-        self._held: list[asyncio.TimerHandle] = []
+        self.line = FaultyLine(exchange, self._write)
 
     @property
     def target(self) -> str:
@@ -108,8 +114,7 @@ class StreamSocket:
         """Leave every stream."""
         for name in self.names:
             self._exchange.hub.unsubscribe(name, self)
-        for timer in self._held:
-            timer.cancel()
+        self.line.close()
 
     def _is_listen_key(self, name: str) -> bool:
         return len(name) == _LISTEN_KEY_LENGTH and "@" not in name
@@ -165,8 +170,8 @@ class StreamSocket:
     def deliver(self, frame: Frame) -> None:
         """A public frame."""
         payload = frame.wrapped if self.address.combined else frame.payload
-        if self._exchange.faults:
-            self._faulty(payload, symbol=frame.symbol, stream=frame.stream)
+        if self._exchange.faults or not self.line.idle:
+            self.line.send(payload, self.subject(symbol=frame.symbol, stream=frame.stream))
         else:
             self._write(payload)
 
@@ -179,8 +184,8 @@ class StreamSocket:
                 wrapped = payload
                 if self.address.combined:
                     wrapped = b'{"stream":' + orjson.dumps(key) + b',"data":' + payload + b"}"
-                if self._exchange.faults:
-                    self._faulty(wrapped, symbol=event.symbol, stream=None)
+                if self._exchange.faults or not self.line.idle:
+                    self.line.send(wrapped, self.subject(symbol=event.symbol, stream=event.name))
                 else:
                     self._write(wrapped)
 
@@ -195,25 +200,7 @@ class StreamSocket:
         if symbol is None and stream is None:
             symbols = {name.partition("@")[0].upper() for name in self.names if "@" in name}
             symbol = next(iter(symbols)) if len(symbols) == 1 else None
-        return Subject(self.target, symbol, self.api_key, stream=stream)
-
-    def _faulty(self, payload: bytes, *, symbol: str | None, stream: str | None) -> None:
-        subject = self.subject(symbol=symbol, stream=stream)
-        fault = self._exchange.faults.strike(subject, _FRAME_KINDS, now_ns=self._exchange.now_ns())
-        match fault.spec.kind if fault is not None else "":
-            case "stall" | "gap":
-                return
-            case "duplicate":
-                self._write(payload)
-                self._write(payload)
-            case "malformed":
-                self._write(payload[: len(payload) // 2])
-            case "delay" if fault is not None:
-                delay = fault.spec.params.get("ms", 1000) / 1000
-                self._held = [timer for timer in self._held if timer.when() > asyncio.get_running_loop().time()]
-                self._held.append(asyncio.get_running_loop().call_later(delay, self._write, payload))
-            case _:
-                self._write(payload)
+        return Subject(self.target, symbol, self.api_key, path=self.address.base, stream=stream)
 
     def _write(self, payload: bytes) -> None:
         if self.connection.transport.get_write_buffer_size() > _SLOW_BYTES:
@@ -229,7 +216,7 @@ class SocketServer:
         self._exchange = exchange
         self._numbers = itertools.count(1)
         self._sockets: dict[int, StreamSocket] = {}
-        self._api_sockets: dict[int, tuple[ServerConnection, int]] = {}
+        self._api_sockets: dict[int, tuple[ServerConnection, FaultyLine, int]] = {}
         self._ws_api = WsApi(exchange)
 
     async def start(self, host: str, port: int) -> Server:
@@ -248,14 +235,11 @@ class SocketServer:
         if not self._exchange.faults:
             return None
         subject = (
-            Subject("ws-api")
+            _API
             if is_api or address is None
             else StreamSocket(self._exchange, connection, address=address, number=0).subject()
         )
-        fault = self._exchange.faults.strike(subject, frozenset({"http-status"}), now_ns=self._exchange.now_ns())
-        if fault is None:
-            return None
-        return connection.respond(http.HTTPStatus(fault.spec.params.get("status", 503)), "refused by a fault\n")
+        return refused_handshake(self._exchange, connection, subject)
 
     async def _serve(self, connection: ServerConnection) -> None:
         target = connection.request.path if connection.request is not None else ""
@@ -272,8 +256,7 @@ class SocketServer:
         self._sockets[number] = client
         try:
             client.open()
-            if self._cut_at_once(client.subject()):
-                connection.transport.abort()
+            self._strike_new(client.subject(), connection, line=client.line)
             async for message in connection:
                 client.on_message(message)
         finally:
@@ -281,31 +264,39 @@ class SocketServer:
             del self._sockets[number]
 
     async def _serve_api(self, connection: ServerConnection, number: int) -> None:
-        self._api_sockets[number] = (connection, self._exchange.now_ms())
+        line = FaultyLine(self._exchange, lambda payload: broadcast((connection,), payload, text=True))
+        self._api_sockets[number] = (connection, line, self._exchange.now_ms())
         try:
-            if self._cut_at_once(Subject("ws-api")):
-                connection.transport.abort()
-            await self._ws_api.serve(connection)
+            self._strike_new(_API, connection, line=line)
+            await self._ws_api.serve(connection, line)
         finally:
+            line.close()
             del self._api_sockets[number]
 
-    def _cut_at_once(self, subject: Subject) -> bool:
-        """A `drop` with a duration also cuts sockets that come while it lasts."""
-        faults = self._exchange.faults
-        return bool(faults) and faults.strike(subject, _CUT_KINDS, now_ns=self._exchange.now_ns()) is not None
-
-    def strike(self) -> None:
-        """Let one-shot faults that have become active strike the present sockets. Called by the clock."""
+    def _strike_new(self, subject: Subject, connection: ServerConnection, *, line: FaultyLine) -> None:
+        """A `drop` with a duration also cuts sockets that come while it lasts; on a dead URL they stay silent."""
         faults, now_ns = self._exchange.faults, self._exchange.now_ns()
         if not faults:
             return
-        for fault in faults.on_sockets(_CUT_KINDS, now_ns=now_ns):
-            sockets = [(client.connection, client.subject()) for client in self._sockets.values()]
-            sockets += [(connection, Subject("ws-api")) for connection, _ in self._api_sockets.values()]
-            hit = faults.hit_present(fault, [subject for _, subject in sockets], now_ns=now_ns)
-            for index in hit:
-                _cut(sockets[index][0], reset=fault.spec.kind == "reset")
-        for fault in faults.on_sockets(frozenset({"listen-key-expired"}), now_ns=now_ns):
+        if faults.strike(subject, _CUT_KINDS, now_ns=now_ns) is not None:
+            connection.transport.abort()
+        line.dead = faults.strike(subject, _DEAD_KINDS, now_ns=now_ns) is not None
+
+    def strike(self) -> None:
+        """Let faults that have become active strike the present sockets. Called by the clock."""
+        faults, now_ns = self._exchange.faults, self._exchange.now_ns()
+        if not faults:
+            return
+        for fault in faults.on_present(_PRESENT_KINDS, now_ns=now_ns):
+            sockets = [(client.connection, client.line, client.subject()) for client in self._sockets.values()]
+            sockets += [(connection, line, _API) for connection, line, _ in self._api_sockets.values()]
+            for index in faults.hit_present(fault, [subject for _, _, subject in sockets], now_ns=now_ns):
+                connection, line, _ = sockets[index]
+                if fault.spec.kind in _DEAD_KINDS:
+                    line.dead = True
+                else:
+                    cut(connection.transport, reset=fault.spec.kind == "reset")
+        for fault in faults.on_present(frozenset({"listen-key-expired"}), now_ns=now_ns):
             keys = self._exchange.venue.listen_keys.live()
             subjects = [Subject("user-stream", None, key.api_key) for key in keys]
             for index in faults.hit_present(fault, subjects, now_ns=now_ns):
@@ -331,7 +322,7 @@ class SocketServer:
         return rows + [
             {"id": number, "target": "ws-api", "path": _WS_API_PATH, "address": _remote(connection), "streams": [],
              "apiKey": None, "since": since}
-            for number, (connection, since) in self._api_sockets.items()
+            for number, (connection, _, since) in self._api_sockets.items()
         ]  # fmt: skip
 
 
@@ -344,11 +335,3 @@ def _bare_path(connection: ServerConnection) -> str:
 def _remote(connection: ServerConnection) -> str:
     peer = connection.remote_address
     return str(peer[0]) if peer else ""
-
-
-def _cut(connection: ServerConnection, *, reset: bool) -> None:
-    transport = connection.transport
-    sock = transport.get_extra_info("socket")
-    if reset and sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -6,7 +6,6 @@ here yet.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from mm_exchange.api.params import Params
 from mm_exchange.api.public import rate_limits
 from mm_exchange.api.table import ENDPOINTS
 from mm_exchange.errors import VenueError, mandatory
-from mm_exchange.faults import Subject
+from mm_exchange.server.faulty_sockets import FaultyWsApi
 from mm_exchange.signing import check_signature, check_time
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from mm_exchange.api.core import Endpoint
     from mm_exchange.server.exchange import Exchange
+    from mm_exchange.server.faulty_sockets import FaultyLine
 
 # Methods, and the REST endpoint that does the same.
 METHODS: dict[str, tuple[str, str]] = {
@@ -48,8 +48,6 @@ METHODS: dict[str, tuple[str, str]] = {
     "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
     "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
 }
-_REQUEST_KINDS = frozenset({"stall", "timeout-before", "timeout-after", "reject", "delay"})
-_LOST = frozenset({"stall", "timeout-before", "timeout-after"})
 
 
 class WsApi:
@@ -57,31 +55,17 @@ class WsApi:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._faulty = FaultyWsApi(exchange, self.answer)
 
-    async def serve(self, connection: ServerConnection) -> None:
-        """Answer one socket until it closes."""
+    async def serve(self, connection: ServerConnection, line: FaultyLine) -> None:
+        """Answer one socket until it closes; `line` is its way out."""
         peer = connection.remote_address
         address = str(peer[0]) if peer else ""
         async for message in connection:
-            reply = await self._through_faults(message, address)
-            if reply is not None:
-                await connection.send(orjson.dumps(reply), text=True)
-
-    async def _through_faults(self, message: str | bytes, address: str) -> dict[str, Any] | None:
-        faults = self._exchange.faults
-        fault = faults.strike(_subject(message), _REQUEST_KINDS, now_ns=self._exchange.now_ns()) if faults else None
-        if fault is None:
-            return self.answer(message, address)
-        params = fault.spec.params
-        if fault.spec.kind == "reject":
-            error = VenueError(params.get("code", -1000), str(params.get("msg", "An unknown error occurred.")))
-            return self._refused(_frame(message).get("id"), error)
-        if fault.spec.kind == "delay":
-            await asyncio.sleep(params.get("ms", 1000) / 1000)
-            return self.answer(message, address)
-        if fault.spec.kind == "timeout-after":
-            self.answer(message, address)
-        return None
+            if self._exchange.faults or not line.idle:
+                await self._faulty.answer(message, address, line=line)
+            else:
+                await connection.send(orjson.dumps(self.answer(message, address)), text=True)
 
     def answer(self, message: str | bytes, address: str) -> dict[str, Any]:
         """One reply to one frame."""
@@ -117,7 +101,9 @@ class WsApi:
         trading = api.account_of(params.get("apiKey"))
         if endpoint.security is Security.KEY:
             return dataclasses.replace(call, trading_or_none=trading)
-        request_ms = check_time(params.get("timestamp"), params.get("recvWindow"), now_ms=now_ns // 1_000_000)
+        request_ms = check_time(
+            params.get("timestamp"), params.get("recvWindow"), now_ms=now_ns // 1_000_000 + api.skew_ms
+        )
         _check_sorted(trading.account.secret, raw)
         return dataclasses.replace(call, trading_or_none=trading, request_ms=request_ms)
 
@@ -140,13 +126,6 @@ def _frame(message: str | bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return frame if isinstance(frame, dict) else {}
-
-
-def _subject(message: str | bytes) -> Subject:
-    frame = _frame(message)
-    params = frame.get("params")
-    params = params if isinstance(params, dict) else {}
-    return Subject("ws-api", params.get("symbol"), params.get("apiKey"), method=frame.get("method"))
 
 
 def _text(value: object) -> str:

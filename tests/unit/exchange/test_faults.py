@@ -1,6 +1,5 @@
 """The fault plan: when, where, how often, and the same again with the same seed."""
 
-import random
 
 import pytest
 
@@ -14,7 +13,7 @@ REST = Subject("rest", "ETHUSDT", "key", "POST", "/fapi/v1/order")
 
 @pytest.fixture
 def plan():
-    return FaultPlan(Ledger(), rng=random.Random(1))
+    return FaultPlan(Ledger(), seed=1)
 
 
 def struck(plan, now_s, subject=REST):
@@ -48,7 +47,7 @@ def test_a_fault_strikes_whom_it_was_told(plan, spec, meets):
 
 def test_chance_is_seeded():
     def run(seed):
-        plan = FaultPlan(Ledger(), rng=random.Random(seed))
+        plan = FaultPlan(Ledger(), seed=seed)
         plan.add(FaultSpec("http-status", "rest", probability=0.5), 0)
         return [struck(plan, 0) for _ in range(50)]
 
@@ -59,17 +58,17 @@ def test_chance_is_seeded():
 
 def test_a_drop_without_duration_strikes_what_is_there_once(plan):
     plan.add(FaultSpec("drop", "market-stream"), 0)
-    (fault,) = plan.on_sockets(frozenset({"drop"}), now_ns=0)
+    (fault,) = plan.on_present(frozenset({"drop"}), now_ns=0)
     sockets = [Subject("market-stream"), Subject("user-stream"), Subject("market-stream")]
     assert plan.hit_present(fault, sockets, now_ns=0) == [0, 2]
-    assert plan.on_sockets(frozenset({"drop"}), now_ns=0) == []
+    assert plan.on_present(frozenset({"drop"}), now_ns=0) == []
     assert not struck(plan, 1, Subject("market-stream"))
 
 
 def test_a_planned_drop_waits_for_its_time_even_for_sockets_that_come_later(plan):
     plan.add(FaultSpec("drop", "market-stream", after_seconds=5), 0)
-    assert plan.on_sockets(frozenset({"drop"}), now_ns=0) == []
-    assert len(plan.on_sockets(frozenset({"drop"}), now_ns=5 * SECOND)) == 1
+    assert plan.on_present(frozenset({"drop"}), now_ns=0) == []
+    assert len(plan.on_present(frozenset({"drop"}), now_ns=5 * SECOND)) == 1
 
 
 def test_faults_go_when_they_are_removed(plan):
