@@ -6,9 +6,10 @@ numbers are integer units of the symbol's scales; times are milliseconds of the 
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mm_exchange.book import Book
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _INDEX_TIME_CONSTANT_MS = 30_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DepthUpdate:
+class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
     """One diff of the book: absolute sizes, with the venue's `U`, `u`, `pu`."""
 
     symbol: str
@@ -35,8 +35,7 @@ class DepthUpdate:
     asks: list[Level]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """A whole book; a source sends it at its start and after a break in its own recording."""
 
     symbol: str
@@ -46,8 +45,7 @@ class Snapshot:
     asks: list[Level]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True, gc=False):
     """Best bid and ask with sizes (bookTicker)."""
 
     symbol: str
@@ -60,8 +58,7 @@ class Touch:
     ask_quantity: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One public trade. `buyer_is_maker`: the aggressor sold. `market` is False for insurance-fund and ADL prints."""
 
     symbol: str
@@ -92,18 +89,19 @@ class Market:
 
     def apply(self, event: MarketEvent) -> None:
         """Take one event over."""
-        self.event_ms = max(self.event_ms, event.event_ms)
-        match event:
-            case DepthUpdate():
-                self.book.apply(event.last_id, event.bids, asks=event.asks)
-            case Snapshot():
-                self.book.replace(event.last_id, event.bids, asks=event.asks)
-                self.touch = None
-            case Touch():
-                self.touch = event
-            case Trade():
-                self.last_trade = event
-                self.recent_trades.append(event)
+        if event.event_ms > self.event_ms:
+            self.event_ms = event.event_ms
+        # The most frequent kind first; this runs for every event, and a match statement costs more.
+        if isinstance(event, Touch):
+            self.touch = event
+        elif isinstance(event, DepthUpdate):
+            self.book.apply(event.last_id, event.bids, asks=event.asks)
+        elif isinstance(event, Trade):
+            self.last_trade = event
+            self.recent_trades.append(event)
+        else:
+            self.book.replace(event.last_id, event.bids, asks=event.asks)
+            self.touch = None
 
     def _fresh_touch(self) -> Touch | None:
         # A recorded bookTicker runs ahead of the batched depth stream; once depth has caught up, the book rules.

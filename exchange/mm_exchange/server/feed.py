@@ -7,10 +7,11 @@ in such slices. Event times are placed on the serving clock, so data ages are tr
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mm_exchange.flow.tape import TapePlayer
 from mm_exchange.market import DepthUpdate, Snapshot, Touch
@@ -53,7 +54,7 @@ async def _pass(exchange: Exchange, player: TapePlayer, scanned: Scan, *, ready:
         event = timed.event
         now_ms = exchange.now_ms()
         if event.event_ms > now_ms:
-            event = dataclasses.replace(event, event_ms=now_ms)
+            event = msgspec.structs.replace(event, event_ms=now_ms)
         exchange.on_market(event)
         if not scanned.has_touch and isinstance(event, DepthUpdate):
             _derive_touch(exchange, event)
