@@ -1,0 +1,133 @@
+"""A tape on the virtual clock: the exchange's events with the messages that the engine gets of them, in the tape's order.
+
+Reads line by line, so memory does not grow with the tape; `load` keeps a tape in memory for sweeps, which play it many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from mm_backtest.errors import BacktestError
+from mm_backtest.words import Words
+from mm_exchange.flow.tape import Scan, TapePlayer, scan
+from mm_exchange.market import Market, MarketEvent, Snapshot
+from mm_exchange.rules import SymbolRules
+from mm_runner.core.messages import Event
+
+Step: TypeAlias = tuple[int, MarketEvent, Event | None]
+"""Unix nanoseconds of the virtual clock, what the exchange gets, and what the engine gets of it."""
+_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Part of a tape, in seconds from its beginning; `end` None: to its end."""
+
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A recorded tape that holds the wanted symbol."""
+
+    path: Path
+    rules: SymbolRules
+    scanned: Scan
+
+    @property
+    def start_ns(self) -> int:
+        """When the tape begins, by its recorder's clock."""
+        return self.scanned.first_ns
+
+    def steps(self, stretch: Stretch | None = None) -> Iterator[Step]:
+        """Every usable event of the symbol from one whole book on; a later start begins with the book as it stands then."""
+        wanted = stretch or Stretch()
+        return _translated(_within(self._events(), self.rules, start_ns=self.start_ns, wanted=wanted), Words(self.rules))
+
+    def load(self, stretch: Stretch | None = None) -> list[Step]:
+        """The same, in memory."""
+        return list(self.steps(stretch))
+
+    def _events(self) -> Iterator[tuple[int, MarketEvent]]:
+        start_ns, symbol = self.start_ns, self.rules.symbol
+        for timed in TapePlayer([self.scanned]).play(self.scanned, start_ns / 1e6):
+            event = timed.event
+            if event.symbol == symbol:
+                yield start_ns + timed.due_ns, event
+
+
+def open_tape(path: Path, symbol: str) -> Tape:
+    """Look at a tape's beginning.
+
+    Raises:
+        BacktestError: it is not there, holds no market frame, or none of the symbol.
+    """
+    try:
+        scanned = scan(path)
+    except FileNotFoundError:
+        raise BacktestError(f"the tape {path} is not there: give a recorded tape (mm-runner record makes one)") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise BacktestError(f"the tape {path} cannot be used: {error}") from error
+    rules = scanned.rules.get(symbol)
+    if rules is None:
+        held = ", ".join(sorted(scanned.rules))
+        raise BacktestError(f"the tape {path} holds {held}, but spec.symbol is {symbol}: give a tape of {symbol}")
+    return Tape(path, rules, scanned)
+
+
+def seconds_of(steps: list[Step]) -> float:
+    """How long a loaded tape is."""
+    return (steps[-1][0] - steps[0][0]) / _SECOND if steps else 0.0
+
+
+def _translated(events: Iterable[tuple[int, MarketEvent]], words: Words) -> Iterator[Step]:
+    of = words.of
+    for time_ns, event in events:
+        yield time_ns, event, of(event)
+
+
+def _within(
+    events: Iterator[tuple[int, MarketEvent]], rules: SymbolRules, *, start_ns: int, wanted: Stretch
+) -> Iterator[tuple[int, MarketEvent]]:
+    if wanted.start > 0:
+        begin = start_ns + int(wanted.start * _SECOND)
+        first = yield from _book_at(events, rules, begin)
+        if first is None:
+            return
+        yield first
+    if wanted.end is None:
+        yield from events
+        return
+    end = start_ns + int(wanted.end * _SECOND)
+    for time_ns, event in events:
+        if time_ns >= end:
+            return
+        yield time_ns, event
+
+
+def _book_at(
+    events: Iterator[tuple[int, MarketEvent]], rules: SymbolRules, begin: int
+) -> Iterator[tuple[int, MarketEvent]]:
+    """Keep the book up to `begin` and yield it whole; returns the first event from then on, None at the tape's end."""
+    market = Market(rules)
+    for time_ns, event in events:
+        if time_ns < begin:
+            market.apply(event)
+            continue
+        yield begin, _whole(market, begin // 1_000_000)
+        touch = market.touch
+        if touch is not None and touch.update_id > market.book.last_update_id:
+            yield begin, touch
+        return time_ns, event
+    return None
+
+
+def _whole(market: Market, at_ms: int) -> Snapshot:
+    book = market.book
+    return Snapshot(market.rules.symbol, at_ms, book.last_update_id, bids=list(book.bids()), asks=list(book.asks()))
+
+
