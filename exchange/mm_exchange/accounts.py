@@ -1,7 +1,7 @@
-"""Accounts: wallets, positions, fees and the margin check.
+"""Accounts: wallets, positions, fees, and the margin of one position.
 
-One-way mode only in this floor. A position is kept as signed lots and signed cost in money atoms, so that entry
-price, realised PnL and fees are exact: over a round trip the wallet moves by cost difference minus fees, no more.
+A position is kept as signed lots and signed cost in money atoms, so that entry price, realised PnL and fees are
+exact: over a round trip the wallet moves by cost difference minus fees, no more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import dataclasses
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mm_exchange.rules import BRACKETS
+from mm_exchange import brackets
+from mm_exchange.orders import PositionSide
 from mm_exchange.scales import MONEY, divide_half_even
 
 if TYPE_CHECKING:
@@ -33,17 +34,26 @@ class Fees:
         return divide_half_even(notional * (self.maker if maker else self.taker), _RATE_UNITS)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Position:
-    """Signed quantity and what it cost. `cost` has the sign of `quantity`; realised PnL and commission accumulate."""
+    """Signed quantity and what it cost. `cost` has the sign of `quantity`; realised PnL and commission accumulate.
+
+    `bids` and `asks` are the notional of the resting orders that could open it, in money atoms, kept as orders come
+    and go. `isolated_wallet` is the part of the wallet that backs it alone.
+    """
 
     rules: SymbolRules
+    side: PositionSide = PositionSide.BOTH
     leverage: int = 20
     isolated: bool = False
     quantity: int = 0
     cost: int = 0
     realized: int = 0
     commission: int = 0
+    funding: int = 0
+    isolated_wallet: int = 0
+    bids: int = 0
+    asks: int = 0
     updated_ms: int = 0
 
     def trade(self, quantity: int, price: int) -> int:
@@ -62,6 +72,16 @@ class Position:
         self.realized += realized
         return realized
 
+    def move_isolated(self, quantity: int, price: int) -> None:
+        """Set margin aside for what a trade of an isolated position opens; give back what it closes. Before `trade`."""
+        opening = abs(quantity)
+        if self.quantity * quantity < 0:
+            closing = min(abs(quantity), abs(self.quantity))
+            self.isolated_wallet -= divide_half_even(self.isolated_wallet * closing, abs(self.quantity))
+            opening -= closing
+        if opening:
+            self.isolated_wallet += -(-self.rules.notional(price, opening) // self.leverage)
+
     @property
     def entry_price(self) -> Decimal:
         """Average entry price; 0 when flat."""
@@ -69,14 +89,27 @@ class Position:
             return Decimal(0)
         return MONEY.decimal(self.cost) / self.rules.quantities.decimal(self.quantity)
 
+    def notional(self, mark: int) -> int:
+        """Signed notional in money atoms at a mark price in price units."""
+        return self.rules.notional(mark, self.quantity)
+
     def unrealized(self, mark: int) -> int:
         """Unrealised PnL in money atoms at a mark price in price units."""
         return self.rules.notional(mark, self.quantity) - self.cost if self.quantity else 0
 
+    def worst(self, mark: int, *, bids: int = 0, asks: int = 0) -> int:
+        """The dearer of 'all bids fill' and 'all asks fill' in money atoms, with further orders of `bids` and `asks`."""
+        notional = self.rules.notional(mark, self.quantity)
+        return max(abs(notional + self.bids + bids), abs(notional - self.asks - asks))
+
+    def maintenance(self, mark: int) -> int:
+        """Maintenance margin in money atoms at a mark price."""
+        return brackets.maintenance(self.rules.brackets, abs(self.rules.notional(mark, self.quantity)))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Margin:
-    """Margin figures of one symbol in money atoms."""
+    """Margin figures of one position in money atoms."""
 
     notional: int
     unrealized: int
@@ -89,85 +122,74 @@ class Margin:
     ask_notional: int
 
 
-@dataclasses.dataclass(slots=True)
-class Exposure:
-    """Notional of resting orders of one symbol, in money atoms, kept by the venue as orders come and go."""
-
-    bids: int = 0
-    asks: int = 0
-
-
-def maintenance(notional: int) -> int:
-    """Maintenance margin of an absolute notional, in money atoms, by the bracket table."""
-    value = MONEY.decimal(notional)
-    bracket = next((row for row in BRACKETS if value <= row.cap), BRACKETS[-1])
-    return MONEY.round(value * bracket.ratio - bracket.cum)
+def margin_of(position: Position, mark: int) -> Margin:
+    """Margin of one position and its open orders at a mark price: the worst notional over the leverage."""
+    notional = position.notional(mark)
+    initial = position.worst(mark) // position.leverage
+    position_initial = abs(notional) // position.leverage
+    return Margin(
+        notional=notional,
+        unrealized=position.unrealized(mark),
+        initial=initial,
+        position_initial=position_initial,
+        open_order_initial=initial - position_initial,
+        maintenance=position.maintenance(mark),
+        isolated_wallet=position.isolated_wallet,
+        bid_notional=position.bids,
+        ask_notional=position.asks,
+    )
 
 
 class Account:
-    """One account: its key, wallets and positions."""
+    """One account: its key, wallets and positions, and its modes (hedge or one-way, multi-assets or single-asset)."""
 
     def __init__(self, api_key: str, secret: bytes, *, balances: Mapping[str, int], fees: Fees) -> None:
         self.api_key = api_key
         self.secret = secret
         self.wallets: dict[str, int] = dict(balances)
         self.fees = fees
+        self.hedged = False
+        self.multi_assets = False
         self.positions: dict[str, Position] = {}
         self.updated_ms = 0
         self.realized = 0
         self.commission = 0
 
-    def position(self, rules: SymbolRules) -> Position:
-        """The position of a symbol, made flat on first use."""
-        found = self.positions.get(rules.symbol)
+    def position(self, rules: SymbolRules, side: PositionSide = PositionSide.BOTH) -> Position:
+        """The position of a symbol (in hedge mode: of one side), made flat on first use with its siblings' settings."""
+        key = rules.symbol if side is PositionSide.BOTH else f"{rules.symbol}:{side.value}"
+        found = self.positions.get(key)
         if found is None:
-            found = self.positions[rules.symbol] = Position(rules)
+            found = self.positions[key] = Position(rules, side)
+            sibling = next((other for other in self.sides(rules.symbol) if other is not found), None)
+            if sibling is not None:
+                found.leverage, found.isolated = sibling.leverage, sibling.isolated
         return found
 
-    def book_trade(self, rules: SymbolRules, *, quantity: int, price: int, maker: bool, now_ms: int) -> tuple[int, int]:
-        """Book a signed quantity at a price; returns (realised PnL, commission) in money atoms."""
-        position = self.position(rules)
+    def sides(self, symbol: str) -> list[Position]:
+        """Every position of a symbol: one-way, long, short, as far as they were ever used."""
+        return [position for position in self.positions.values() if position.rules.symbol == symbol]
+
+    def cross_wallet(self, asset: str) -> int:
+        """A wallet less what backs isolated positions alone, in money atoms."""
+        total = self.wallets.get(asset, 0)
+        for position in self.positions.values():
+            if position.isolated_wallet and position.rules.quote == asset:
+                total -= position.isolated_wallet
+        return total
+
+    def book_trade(self, position: Position, *, quantity: int, price: int, commission: int, now_ms: int) -> int:
+        """Book a signed quantity at a price with its commission; returns the realised PnL in money atoms."""
+        if position.isolated:
+            position.move_isolated(quantity, price)
         realized = position.trade(quantity, price)
-        commission = self.fees.of(abs(rules.notional(price, quantity)), maker=maker)
         position.commission += commission
         position.updated_ms = self.updated_ms = now_ms
         self.realized += realized
         self.commission += commission
-        self.wallets[rules.quote] = self.wallets.get(rules.quote, 0) + realized - commission
-        return realized, commission
+        self.pay(position.rules.quote, realized - commission)
+        return realized
 
-    def margin(self, position: Position, mark: int, *, exposure: Exposure) -> Margin:
-        """Margin of one symbol: the dearer of 'all bids fill' and 'all asks fill', over the leverage."""
-        notional = position.rules.notional(mark, position.quantity)
-        worst = max(abs(notional + exposure.bids), abs(notional - exposure.asks))
-        initial = worst // position.leverage
-        position_initial = abs(notional) // position.leverage
-        return Margin(
-            notional=notional,
-            unrealized=position.unrealized(mark),
-            initial=initial,
-            position_initial=position_initial,
-            open_order_initial=initial - position_initial,
-            maintenance=maintenance(abs(notional)),
-            isolated_wallet=abs(position.cost) // position.leverage if position.isolated else 0,
-            bid_notional=exposure.bids,
-            ask_notional=exposure.asks,
-        )
-
-
-def liquidation_price(position: Position, mark: int, *, wallet: int) -> Decimal:
-    """Price at which the margin balance falls to the maintenance margin; 0 where there is none.
-
-    `wallet` is what backs the position, in money atoms: the isolated wallet, or the cross wallet less what other
-    positions need. Source: the venue's formula (WB + cum - side x q x entry) / (q x ratio - side x q).
-    """
-    if not position.quantity:
-        return Decimal(0)
-    rules = position.rules
-    quantity = abs(rules.quantities.decimal(position.quantity))
-    side = 1 if position.quantity > 0 else -1
-    value = MONEY.decimal(abs(rules.notional(mark, position.quantity)))
-    bracket = next((row for row in BRACKETS if value <= row.cap), BRACKETS[-1])
-    numerator = MONEY.decimal(wallet) + bracket.cum - side * quantity * position.entry_price
-    price = numerator / (quantity * (bracket.ratio - side))
-    return max(Decimal(0), price)
+    def pay(self, asset: str, amount: int) -> None:
+        """Add a signed amount to a wallet."""
+        self.wallets[asset] = self.wallets.get(asset, 0) + amount

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mm_exchange import fills, life, margins
 from mm_exchange.errors import VenueError
 from mm_exchange.matching import crosses, take
-from mm_exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
+from mm_exchange.orders import Order, OrderRequest, OrderType, PositionSide, Side, TimeInForce
 
 if TYPE_CHECKING:
+    from mm_exchange.accounts import Position
     from mm_exchange.floor import Floor, Listing
     from mm_exchange.trading import Trading
 
@@ -32,9 +35,9 @@ def place(floor: Floor, trading: Trading, *, request: OrderRequest, origin: Orig
     order = _accepted(floor, trading, request=request, listing=listing, now_ns=now_ns)
     executions = take(order, listing.market)
     trading.remember(order)
-    life.expose(trading, order, sign=1)
+    life.expose(order, sign=1)
     floor.ledger.add_order("order", now_ns, order=order, address=origin.address, request_time=origin.request_ms)
-    life.tell(floor, trading, order=order, execution="NEW")
+    life.tell(floor, order, "NEW")
     fills.execute(floor, executions, now_ns=now_ns)
     if order.live:
         _rest_or_expire(floor, order, listing=listing, now_ns=now_ns)
@@ -44,10 +47,11 @@ def place(floor: Floor, trading: Trading, *, request: OrderRequest, origin: Orig
 def _accepted(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Listing, now_ns: int) -> Order:
     order_id, now_ms = floor.next_order_id(), now_ns // 1_000_000
     if not request.client_order_id:
-        request = dataclasses.replace(request, client_order_id=f"auto{order_id}")
+        request = msgspec.structs.replace(request, client_order_id=f"auto{order_id}")
+    position = trading.account.position(listing.rules, request.position_side)
     return Order(
-        order_id, request, trading.account.api_key, listing.rules, now_ms, price=request.price,
-        quantity=request.quantity, arrival=order_id, updated_ms=now_ms,
+        order_id, request, trading.account.api_key, listing.rules, now_ms, request.price, request.quantity, order_id,
+        now_ms, position, request.side is Side.BUY, request.reduces,
     )  # fmt: skip
 
 
@@ -64,12 +68,13 @@ def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Li
     if known is not None and known.live:
         raise VenueError(-4116, "ClientOrderId is duplicated.")
     price = _checked_price(trading, request, listing=listing)
-    rules.check_notional(price, request.quantity, reduce_only=request.reduce_only)
-    if request.reduce_only:
-        _check_reduces(trading, listing, buy=buy)
+    rules.check_notional(price, request.quantity, reduce_only=request.reduces)
+    position = trading.account.position(rules, request.position_side)
+    if request.reduces:
+        _check_reduces(position, request, buy=buy)
     else:
         quantity = request.quantity if buy else -request.quantity
-        margins.check(floor, trading, listing=listing, price=price, quantity=quantity)
+        margins.check(floor, trading, position=position, price=price, quantity=quantity)
     _check_time_in_force(request, listing, buy=buy)
 
 
@@ -82,14 +87,15 @@ def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing)
         return touch[0] if touch is not None else mark
     if mark:
         rules.check_percent_price(request.price, mark, buy=buy)
-    if sum(order.symbol == request.symbol for order in trading.live.values()) >= rules.max_orders:
+    if trading.open_count.get(request.symbol, 0) >= rules.max_orders:
         raise VenueError(-2025, "Reach max open order limit.")
     return request.price
 
 
-def _check_reduces(trading: Trading, listing: Listing, *, buy: bool) -> None:
-    position = trading.account.position(listing.rules).quantity
-    if position == 0 or (position > 0) == buy:
+def _check_reduces(position: Position, request: OrderRequest, *, buy: bool) -> None:
+    held = position.quantity
+    beyond = request.position_side is not PositionSide.BOTH and request.quantity > abs(held)
+    if held == 0 or (held > 0) == buy or beyond:
         raise VenueError(-2022, "ReduceOnly Order is rejected.")
 
 
@@ -129,32 +135,32 @@ def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int)
         life.cancel(floor, order, by="amend", now_ns=now_ns)
         return order
     _check_amendment(floor, trading, order=order, price=price, quantity=quantity)
-    life.expose(trading, order, sign=-1)
+    life.expose(order, sign=-1)
     _move(order, listing, price=price, quantity=quantity)
     order.updated_ms = now_ns // 1_000_000
-    life.expose(trading, order, sign=1)
+    life.expose(order, sign=1)
     floor.ledger.add_order("amend", now_ns, order=order)
-    life.tell(floor, trading, order=order, execution="AMENDMENT")
+    life.tell(floor, order, "AMENDMENT")
     fills.execute(floor, take(order, listing.market), now_ns=now_ns)
     return order
 
 
 def _check_amendment(floor: Floor, trading: Trading, *, order: Order, price: int, quantity: int) -> None:
     listing = floor.listings[order.symbol]
-    listing.rules.check_notional(price, quantity, reduce_only=order.request.reduce_only)
+    listing.rules.check_notional(price, quantity, reduce_only=order.reduces)
     if order.request.time_in_force is TimeInForce.GTX and crosses(listing.market, price, buy=order.is_buy):
         raise VenueError(
             -5022, "Due to the order could not be executed as maker, the Post Only order will be rejected."
         )
-    if order.request.reduce_only:
+    if order.reduces:
         return
     rest = quantity - order.filled
     # The order stands aside while its margin is counted anew.
-    life.expose(trading, order, sign=-1)
+    life.expose(order, sign=-1)
     try:
-        margins.check(floor, trading, listing=listing, price=price, quantity=rest if order.is_buy else -rest)
+        margins.check(floor, trading, position=order.position, price=price, quantity=rest if order.is_buy else -rest)
     finally:
-        life.expose(trading, order, sign=1)
+        life.expose(order, sign=1)
 
 
 def _move(order: Order, listing: Listing, *, price: int, quantity: int) -> None:

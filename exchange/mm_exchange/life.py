@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import user_events
 from mm_exchange.errors import VenueError, no_such_order, unknown_order
-from mm_exchange.orders import Order, Status
+from mm_exchange.orders import FINAL, Order, Status
+from mm_exchange.user_events import OrderUpdate
 
 if TYPE_CHECKING:
     from mm_exchange.floor import Floor
@@ -54,34 +54,33 @@ def expire(floor: Floor, order: Order, *, by: str, now_ns: int) -> None:
 
 def _finish(floor: Floor, order: Order, *, status: Status, by: str, now_ns: int) -> None:
     trading = floor.trading[order.api_key]
-    expose(trading, order, sign=-1)
+    expose(order, sign=-1)
     order.status = status
     order.updated_ms = now_ns // 1_000_000
     floor.listings[order.symbol].resting.remove(order)
     trading.retire(order)
     kind = "cancel" if status is Status.CANCELED else "expire"
     floor.ledger.add_order(kind, now_ns, order=order, by=by)
-    tell(floor, trading, order=order, execution=status.value)
+    tell(floor, order, status.value)
 
 
-def expose(trading: Trading, order: Order, *, sign: int) -> None:
-    """Add (or with -1 take back) what an order could open to its account's exposure."""
-    if order.request.reduce_only or not order.live:
+def expose(order: Order, *, sign: int) -> None:
+    """Add (or with -1 take back) what an order could open to its position's open-order notional."""
+    if order.reduces or order.status in FINAL:
         return
-    exposure = trading.exposure(order.symbol)
-    value = sign * order.rules.notional(order.price, order.remaining)
+    value = sign * order.rules.notional(order.price, order.quantity - order.filled)
     if order.is_buy:
-        exposure.bids += value
+        order.position.bids += value
     else:
-        exposure.asks += value
+        order.position.asks += value
 
 
-def tell(floor: Floor, trading: Trading, *, order: Order, execution: str, fill: FillReport | None = None) -> None:
+def tell(floor: Floor, order: Order, execution: str, *, fill: FillReport | None = None) -> None:
     """Queue the ORDER_TRADE_UPDATE of what just happened to an order, at its own update time."""
-    exposure = trading.exposure(order.symbol)
+    position = order.position
     floor.outbox.append(
-        user_events.order_trade_update(
-            order, execution, now_ms=order.updated_ms, fill=fill,
-            exposure={"bids": exposure.bids, "asks": exposure.asks},
+        OrderUpdate(
+            order.api_key, order.updated_ms, order.symbol, order, execution, order.status, order.price, order.quantity,
+            order.filled, order.cum_quote, position.bids, position.asks, fill,
         )
     )  # fmt: skip

@@ -12,6 +12,7 @@ from functools import cached_property
 from math import gcd
 from typing import TYPE_CHECKING
 
+from mm_exchange.brackets import BRACKETS, SMALL_BRACKETS, Bracket
 from mm_exchange.errors import VenueError, mandatory
 from mm_exchange.scales import MONEY, Scale, notional, to_decimal
 
@@ -19,35 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "BTC")
-
-
-@dataclasses.dataclass(frozen=True)
-class Bracket:
-    """One leverage bracket: up to `cap` quote units of notional at most `leverage`, maintenance `ratio`, less `cum`."""
-
-    leverage: int
-    cap: int
-    floor: int
-    ratio: Decimal
-    cum: Decimal
-
-
-def _brackets() -> tuple[Bracket, ...]:
-    rows = ((125, 50_000, "0.004"), (100, 600_000, "0.005"), (75, 1_200_000, "0.0065"), (50, 3_200_000, "0.01"),
-            (25, 8_000_000, "0.02"), (20, 20_000_000, "0.025"), (10, 40_000_000, "0.05"), (5, 80_000_000, "0.1"),
-            (1, 400_000_000, "0.5"))  # fmt: skip
-    brackets: list[Bracket] = []
-    floor, ratio, cum = 0, Decimal(0), Decimal(0)
-    for leverage, cap, text in rows:
-        # Maintenance margin is continuous at each floor; `cum` is what makes it so.
-        cum += floor * (Decimal(text) - ratio)
-        ratio = Decimal(text)
-        brackets.append(Bracket(leverage, cap, floor, ratio, cum))
-        floor = cap
-    return tuple(brackets)
-
-
-BRACKETS = _brackets()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +42,7 @@ class SymbolRules:
     max_orders: int = 200
     multiplier_up: Decimal = Decimal("1.0500")
     multiplier_down: Decimal = Decimal("0.9500")
+    brackets: tuple[Bracket, ...] = BRACKETS
 
     @cached_property
     def prices(self) -> Scale:
@@ -153,6 +126,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return symbol, "USDT"
 
 
+_MAJORS = frozenset({"BTC", "ETH", "SOL", "BNB", "XRP", "DOGE"})
 # symbol: price, price decimals, tick in units, quantity decimals, minimum notional
 _KNOWN: dict[str, tuple[str, int, int, int, int]] = {
     "BTCUSDT": ("62000", 2, 10, 3, 100),
@@ -185,6 +159,7 @@ def rules_for(symbol: str, price: Decimal | None = None) -> SymbolRules:
 def _sized(rules: SymbolRules, *, min_notional: int) -> SymbolRules:
     return dataclasses.replace(
         rules,
+        brackets=BRACKETS if rules.base in _MAJORS else SMALL_BRACKETS,
         min_price=rules.tick,
         max_price=max(10**6 * rules.prices.one, rules.tick),
         min_quantity=rules.step,

@@ -15,11 +15,12 @@ MONEY_DECIMALS = 8
 class Scale:
     """Converts between decimal text and integer units of 10^-`decimals`."""
 
-    __slots__ = ("decimals", "one")
+    __slots__ = ("_format", "decimals", "one")
 
     def __init__(self, decimals: int) -> None:
         self.decimals = decimals
         self.one = 10**decimals
+        self._format = f"%d.%0{decimals}d" if decimals else "%d"
 
     def __repr__(self) -> str:
         return f"Scale({self.decimals})"
@@ -49,12 +50,10 @@ class Scale:
 
     def text(self, units: int) -> str:
         """The units as plain decimal text with this scale's count of decimals."""
-        decimals = self.decimals
-        if not decimals:
+        if not self.decimals:
             return str(units)
-        sign, digits = ("-", str(-units)) if units < 0 else ("", str(units))
-        digits = digits.rjust(decimals + 1, "0")
-        return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+        text: str = self._format % divmod(abs(units), self.one)
+        return "-" + text if units < 0 else text
 
     def decimal(self, units: int) -> Decimal:
         """The units as an exact decimal."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import margins, user_events
+from mm_exchange import margins
 from mm_exchange.errors import VenueError
+from mm_exchange.user_events import LeverageUpdate, account_update
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Position
@@ -27,7 +28,7 @@ def set_leverage(floor: Floor, trading: Trading, *, symbol: str, leverage: int, 
     account = trading.account
     floor.ledger.add("config", now_ns, symbol=symbol, api_key=account.api_key, detail={"leverage": leverage})
     if leverage != old:
-        floor.outbox.append(user_events.leverage_update(account, symbol, leverage=leverage, now_ms=now_ns // 1_000_000))
+        floor.outbox.append(LeverageUpdate(account.api_key, now_ns // 1_000_000, symbol, leverage))
     return position
 
 
@@ -45,9 +46,7 @@ def set_margin_type(floor: Floor, trading: Trading, *, symbol: str, isolated: bo
     now_ms, mark = now_ns // 1_000_000, listing.market.mark()
     detail = {"marginType": "ISOLATED" if isolated else "CROSSED"}
     floor.ledger.add("config", now_ns, symbol=symbol, api_key=account.api_key, detail=detail)
-    floor.outbox.append(
-        user_events.account_update(account, position, reason="MARGIN_TYPE_CHANGE", mark=mark, now_ms=now_ms)
-    )
+    floor.outbox.append(account_update(account, position, reason="MARGIN_TYPE_CHANGE", mark=mark, now_ms=now_ms))
 
 
 def set_countdown(floor: Floor, trading: Trading, *, symbol: str, countdown_ms: int, now_ns: int) -> None:

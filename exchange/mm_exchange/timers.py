@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import life, user_events
+from mm_exchange import life
+from mm_exchange.user_events import ListenKeyExpired
 
 if TYPE_CHECKING:
     from mm_exchange.floor import Floor
@@ -35,4 +36,4 @@ def expire_listen_key(floor: Floor, api_key: str, *, now_ns: int) -> None:
     ended = floor.listen_keys.end(api_key)
     if ended is not None:
         floor.ledger.add("listen-key", now_ns, api_key=api_key, status="EXPIRED")
-        floor.outbox.append(user_events.listen_key_expired(api_key, ended.key, now_ms=now_ns // 1_000_000))
+        floor.outbox.append(ListenKeyExpired(api_key, now_ns // 1_000_000, None, ended.key))

@@ -1,12 +1,11 @@
-"""What the exchange keeps for one account beside its wallet: orders, trades, income, exposures, countdowns."""
+"""What the exchange keeps for one account beside its wallet: orders, trades, income, countdowns."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mm_exchange.accounts import Exposure
+import msgspec
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Account
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 HISTORY = 20_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AccountTrade:
+class AccountTrade(msgspec.Struct, frozen=True, gc=False):
     """One fill as `userTrades` shows it; amounts in units and money atoms."""
 
     trade_id: int
@@ -30,8 +28,7 @@ class AccountTrade:
     time_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Income:
+class Income(msgspec.Struct, frozen=True, gc=False):
     """One wallet movement as `income` shows it; amount in money atoms."""
 
     kind: str
@@ -43,8 +40,7 @@ class Income:
     trade_id: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class OrderName:
+class OrderName(msgspec.Struct, frozen=True, gc=False):
     """How a client names an order: by the venue's id, which wins, or by its own."""
 
     order_id: int | None = None
@@ -62,21 +58,19 @@ class Trading:
         self.dated: dict[int, Order] = {}
         self.trades: deque[AccountTrade] = deque(maxlen=HISTORY)
         self.income: deque[Income] = deque(maxlen=HISTORY)
-        self.exposures: dict[str, Exposure] = {}
         self.countdowns: dict[str, int] = {}
+        # Live orders by symbol, and how many of all live orders may only close.
+        self.open_count: dict[str, int] = {}
+        self.reducing = 0
         self._finished: deque[Order] = deque()
-
-    def exposure(self, symbol: str) -> Exposure:
-        """Notional of its resting opening orders of a symbol."""
-        found = self.exposures.get(symbol)
-        if found is None:
-            found = self.exposures[symbol] = Exposure()
-        return found
 
     def remember(self, order: Order) -> None:
         """Index an accepted order."""
         self.orders[order.order_id] = self.live[order.order_id] = order
-        self.by_client_id[order.symbol, order.client_order_id] = order
+        symbol = order.symbol
+        self.by_client_id[symbol, order.client_order_id] = order
+        self.open_count[symbol] = self.open_count.get(symbol, 0) + 1
+        self.reducing += order.reduces
         if order.request.good_till_ms:
             self.dated[order.order_id] = order
 
@@ -84,6 +78,8 @@ class Trading:
         """Move an order from live to history, which is bounded."""
         if self.live.pop(order.order_id, None) is None:
             return
+        self.open_count[order.symbol] -= 1
+        self.reducing -= order.reduces
         self.dated.pop(order.order_id, None)
         self._finished.append(order)
         if len(self._finished) > HISTORY:

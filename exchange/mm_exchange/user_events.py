@@ -1,34 +1,53 @@
-"""What an account hears on its user stream: payloads of the venue's user-data events, field for field.
+"""What an account hears on its user stream, as typed events; `payload` is the venue's JSON object, field for field.
 
-Built by the venue as things happen, delivered by the shell to the sockets of the account's listenKey.
+Made by the venue as things happen and collected for `Venue.drain()`. An event holds plain numbers (units and money
+atoms) as they were at that moment and costs little; its payload is built only when somebody asks for it, which a
+socket does and a backtest does not. A backtest reads fills so::
+
+    for event in venue.drain():
+        match event:
+            case OrderUpdate(order=order, fill=FillReport(quantity=quantity, price=price, maker=maker)):
+                ...  # fill.commission and fill.realized are money atoms, event.now_ms is the venue's time
+            case OrderUpdate(order=order, execution="NEW" | "CANCELED" | "EXPIRED" | "AMENDMENT"):
+                ...
+            case AccountUpdate(reason="FUNDING_FEE"):
+                ...
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mm_exchange.scales import MONEY, plain
+import msgspec
+
+from mm_exchange.orders import Order, Status
+from mm_exchange.rules import SymbolRules
+from mm_exchange.scales import MONEY, divide_half_even
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mm_exchange.accounts import Account, Position
-    from mm_exchange.orders import Order
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class UserEvent:
-    """One event of one account. `payload` is the JSON object as sent, with its name in `e`."""
+class UserEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event of one account at a time in milliseconds. `name` is the event's name on the wire (`e`)."""
 
     api_key: str
-    name: str
-    payload: dict[str, Any]
-    symbol: str | None = None
+    now_ms: int
+    symbol: str | None
+
+    name: ClassVar[str] = ""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The JSON object as sent."""
+        return {"e": self.name, "E": self.now_ms, **self.content()}
+
+    def content(self) -> dict[str, Any]:
+        """What follows the name and the event time."""
+        raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FillReport:
+class FillReport(msgspec.Struct, frozen=True, gc=False):
     """What one execution adds to an order's event: units, money atoms, the trade's id."""
 
     quantity: int
@@ -39,82 +58,171 @@ class FillReport:
     trade_id: int
 
 
-def average_price(order: Order) -> str:
-    """Average fill price of an order as text; "0" before the first fill."""
-    if not order.filled:
-        return "0.00"
-    average = MONEY.decimal(order.cum_quote) / order.rules.quantities.decimal(order.filled)
-    return plain(round(average, 8))
+class OrderUpdate(UserEvent, frozen=True, gc=False):
+    """ORDER_TRADE_UPDATE. `execution` is NEW, TRADE, CANCELED, EXPIRED, AMENDMENT, EXPIRED_IN_MATCH or CALCULATED.
 
-
-def order_trade_update(
-    order: Order, execution: str, *, now_ms: int, fill: FillReport | None = None, exposure: Mapping[str, int]
-) -> UserEvent:
-    """ORDER_TRADE_UPDATE with execution type NEW, TRADE, CANCELED, EXPIRED or AMENDMENT.
-
-    `exposure` has the notional of the account's resting `bids` and `asks` of the symbol, in money atoms.
+    `order` is the live object; what it was at the time is in `status`, `price`, `quantity`, `filled` and `cum_quote`.
+    `bids` and `asks` are the notional of the account's resting orders of the symbol in money atoms.
     """
-    request, prices, quantities = order.request, order.rules.prices, order.rules.quantities
-    detail: dict[str, Any] = {
-        "s": order.symbol, "c": order.client_order_id, "S": request.side.value, "o": request.type.value,
-        "f": request.time_in_force.value, "q": quantities.text(order.quantity), "p": prices.text(order.price),
-        "ap": average_price(order), "sp": prices.text(0), "x": execution, "X": order.status.value,
-        "i": order.order_id, "l": quantities.text(fill.quantity if fill else 0),
-        "z": quantities.text(order.filled), "L": prices.text(fill.price if fill else 0),
-        "n": MONEY.text(fill.commission) if fill else "0", "N": order.rules.quote,
-        "T": now_ms, "t": fill.trade_id if fill else 0, "b": MONEY.text(exposure["bids"]),
-        "a": MONEY.text(exposure["asks"]), "m": fill.maker if fill else False, "R": request.reduce_only,
-        "wt": "CONTRACT_PRICE", "ot": request.type.value, "ps": "BOTH", "cp": False,
-        "rp": MONEY.text(fill.realized) if fill else "0", "pP": False, "si": 0, "ss": 0,
-        "V": request.stp_mode, "pm": "NONE", "gtd": request.good_till_ms, "er": "0",
-    }  # fmt: skip
-    payload = {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": now_ms, "o": detail}
-    return UserEvent(order.api_key, "ORDER_TRADE_UPDATE", payload, order.symbol)
+
+    order: Order
+    execution: str
+    status: Status
+    price: int
+    quantity: int
+    filled: int
+    cum_quote: int
+    bids: int
+    asks: int
+    fill: FillReport | None = None
+
+    name: ClassVar[str] = "ORDER_TRADE_UPDATE"
+
+    def content(self) -> dict[str, Any]:
+        """The `o` object of an ORDER_TRADE_UPDATE."""
+        order, fill, request = self.order, self.fill, self.order.request
+        prices, quantities = order.rules.prices, order.rules.quantities
+        detail = {
+            "s": order.symbol, "c": order.client_order_id, "S": request.side.value, "o": order.shown_type,
+            "f": request.time_in_force.value, "q": quantities.text(self.quantity), "p": prices.text(self.price),
+            "ap": _average(self.cum_quote, self.filled, rules=order.rules) or "0.00", "sp": prices.text(0),
+            "x": self.execution, "X": self.status.value, "i": order.order_id,
+            "l": quantities.text(fill.quantity if fill else 0), "z": quantities.text(self.filled),
+            "L": prices.text(fill.price if fill else 0), "n": MONEY.text(fill.commission) if fill else "0",
+            "N": order.rules.quote, "T": self.now_ms, "t": fill.trade_id if fill else 0,
+            "b": MONEY.text(self.bids), "a": MONEY.text(self.asks), "m": fill.maker if fill else False,
+            "R": request.reduce_only, "wt": "CONTRACT_PRICE", "ot": order.original_type,
+            "ps": request.position_side.value, "cp": request.close_position,
+            "rp": MONEY.text(fill.realized) if fill else "0", "pP": False, "si": 0, "ss": 0,
+            "V": request.stp_mode.value, "pm": request.price_match, "gtd": request.good_till_ms, "er": "0",
+        }  # fmt: skip
+        return {"T": self.now_ms, "o": detail}
 
 
-def trade_lite(order: Order, fill: FillReport, *, now_ms: int) -> UserEvent:
+class TradeLite(UserEvent, frozen=True, gc=False):
     """TRADE_LITE: the fast, small form of a fill."""
-    prices, quantities = order.rules.prices, order.rules.quantities
-    payload = {
-        "e": "TRADE_LITE", "E": now_ms, "T": now_ms, "s": order.symbol, "q": quantities.text(order.quantity),
-        "p": prices.text(order.price), "m": fill.maker, "c": order.client_order_id,
-        "S": order.request.side.value, "L": prices.text(fill.price), "l": quantities.text(fill.quantity),
-        "t": fill.trade_id, "i": order.order_id,
-    }  # fmt: skip
-    return UserEvent(order.api_key, "TRADE_LITE", payload, order.symbol)
+
+    order: Order
+    price: int
+    quantity: int
+    fill: FillReport
+
+    name: ClassVar[str] = "TRADE_LITE"
+
+    def content(self) -> dict[str, Any]:
+        """The fields of a TRADE_LITE."""
+        order, fill = self.order, self.fill
+        prices, quantities = order.rules.prices, order.rules.quantities
+        return {
+            "T": self.now_ms, "s": order.symbol, "q": quantities.text(self.quantity),
+            "p": prices.text(self.price), "m": fill.maker, "c": order.client_order_id,
+            "S": order.request.side.value, "L": prices.text(fill.price), "l": quantities.text(fill.quantity),
+            "t": fill.trade_id, "i": order.order_id,
+        }  # fmt: skip
 
 
-def account_update(account: Account, position: Position, *, reason: str, mark: int, now_ms: int) -> UserEvent:
-    """ACCOUNT_UPDATE of one position and its wallet; `reason` is ORDER, MARGIN_TYPE_CHANGE or ADJUSTMENT."""
-    rules = position.rules
-    wallet = account.wallets.get(rules.quote, 0)
-    isolated = abs(position.cost) // position.leverage if position.isolated else 0
-    body = {
-        "m": reason,
-        "B": [{"a": rules.quote, "wb": MONEY.text(wallet), "cw": MONEY.text(wallet - isolated), "bc": "0"}],
-        "P": [{
-            "s": rules.symbol, "pa": rules.quantities.text(position.quantity),
-            "ep": entry_price(position), "bep": entry_price(position), "cr": MONEY.text(position.realized),
-            "up": MONEY.text(position.unrealized(mark)), "mt": "isolated" if position.isolated else "cross",
-            "iw": MONEY.text(isolated), "ps": "BOTH", "ma": rules.quote,
-        }],
+class PositionState(msgspec.Struct, frozen=True, gc=False):
+    """A position as it was when an event happened: quantity units, money atoms."""
+
+    rules: SymbolRules
+    side: str
+    isolated: bool
+    quantity: int
+    cost: int
+    realized: int
+    isolated_wallet: int
+    mark: int
+
+
+class AccountUpdate(UserEvent, frozen=True, gc=False):
+    """ACCOUNT_UPDATE with one wallet and the positions concerned. `change` is the balance change but PnL and commission.
+
+    `reason` is ORDER, FUNDING_FEE, MARGIN_TYPE_CHANGE, MARGIN_TRANSFER, INSURANCE_CLEAR, ADJUSTMENT, DEPOSIT …
+    """
+
+    reason: str
+    asset: str
+    wallet: int
+    cross_wallet: int
+    change: int
+    positions: tuple[PositionState, ...]
+
+    name: ClassVar[str] = "ACCOUNT_UPDATE"
+
+    def content(self) -> dict[str, Any]:
+        """The `a` object of an ACCOUNT_UPDATE."""
+        body: dict[str, Any] = {
+            "m": self.reason,
+            "B": [{"a": self.asset, "wb": MONEY.text(self.wallet), "cw": MONEY.text(self.cross_wallet),
+                   "bc": MONEY.text(self.change) if self.change else "0"}],
+            "P": [_position_row(state) for state in self.positions],
+        }  # fmt: skip
+        return {"T": self.now_ms, "a": body}
+
+
+def _position_row(state: PositionState) -> dict[str, Any]:
+    rules = state.rules
+    entry = _average(state.cost, state.quantity, rules=rules) or "0.0"
+    unrealized = rules.notional(state.mark, state.quantity) - state.cost if state.quantity else 0
+    return {
+        "s": rules.symbol, "pa": rules.quantities.text(state.quantity), "ep": entry, "bep": entry,
+        "cr": MONEY.text(state.realized), "up": MONEY.text(unrealized),
+        "mt": "isolated" if state.isolated else "cross", "iw": MONEY.text(state.isolated_wallet),
+        "ps": state.side, "ma": rules.quote,
     }  # fmt: skip
-    payload = {"e": "ACCOUNT_UPDATE", "E": now_ms, "T": now_ms, "a": body}
-    return UserEvent(account.api_key, "ACCOUNT_UPDATE", payload, rules.symbol)
+
+
+class LeverageUpdate(UserEvent, frozen=True, gc=False):
+    """ACCOUNT_CONFIG_UPDATE of a symbol's leverage."""
+
+    leverage: int
+
+    name: ClassVar[str] = "ACCOUNT_CONFIG_UPDATE"
+
+    def content(self) -> dict[str, Any]:
+        """The `ac` object."""
+        return {"T": self.now_ms, "ac": {"s": self.symbol, "l": self.leverage}}
+
+
+class ListenKeyExpired(UserEvent, frozen=True, gc=False):
+    """listenKeyExpired: nothing follows it on this key."""
+
+    key: str
+
+    name: ClassVar[str] = "listenKeyExpired"
+
+    def content(self) -> dict[str, Any]:
+        """The key that ended."""
+        return {"listenKey": self.key}
+
+
+def _average(value: int, quantity: int, *, rules: SymbolRules) -> str | None:
+    """Value over quantity as text with eight decimals; None for a quantity of zero."""
+    return MONEY.text(divide_half_even(value * rules.quantities.one, quantity)) if quantity else None
+
+
+def average_price(order: Order) -> str:
+    """Average fill price of an order as text; "0.00" before the first fill."""
+    return _average(order.cum_quote, order.filled, rules=order.rules) or "0.00"
 
 
 def entry_price(position: Position) -> str:
     """Average entry price as text; "0.0" when flat."""
-    return plain(round(position.entry_price, 8)) if position.quantity else "0.0"
+    return _average(position.cost, position.quantity, rules=position.rules) or "0.0"
 
 
-def leverage_update(account: Account, symbol: str, *, leverage: int, now_ms: int) -> UserEvent:
-    """ACCOUNT_CONFIG_UPDATE of a symbol's leverage."""
-    payload = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ac": {"s": symbol, "l": leverage}}
-    return UserEvent(account.api_key, "ACCOUNT_CONFIG_UPDATE", payload, symbol)
+def position_state(position: Position, mark: int) -> PositionState:
+    """A position as it is now."""
+    return PositionState(
+        position.rules, position.side.value, position.isolated, position.quantity, position.cost, position.realized,
+        position.isolated_wallet, mark,
+    )  # fmt: skip
 
 
-def listen_key_expired(api_key: str, key: str, *, now_ms: int) -> UserEvent:
-    """The listenKeyExpired event: nothing follows it on this key."""
-    payload = {"e": "listenKeyExpired", "E": now_ms, "listenKey": key}
-    return UserEvent(api_key, "listenKeyExpired", payload)
+def account_update(account: Account, position: Position, *, reason: str, mark: int, now_ms: int) -> AccountUpdate:
+    """ACCOUNT_UPDATE of one position and its wallet."""
+    asset = position.rules.quote
+    return AccountUpdate(
+        account.api_key, now_ms, position.rules.symbol, reason, asset, account.wallets.get(asset, 0),
+        account.cross_wallet(asset), 0, (position_state(position, mark),),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from mm_exchange.trading import AccountTrade, Income, OrderName, Trading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
     from mm_exchange.accounts import Margin, Position
     from mm_exchange.ledger import Ledger
@@ -156,6 +157,10 @@ class Venue:
     def available(self, trading: Trading, asset: str) -> int:
         """Balance free for new positions, in money atoms."""
         return margins.available(self.floor, trading, asset)
+
+    def liquidation_price(self, trading: Trading, position: Position) -> Decimal:
+        """Mark price at which a position is taken over, the rest of the account unmoved; 0: none."""
+        return margins.liquidation_price(self.floor, trading, position)
 
     def set_leverage(self, trading: Trading, symbol: str, *, leverage: int, now_ns: int) -> Position:
         """Change a symbol's leverage; -4028, -2028."""

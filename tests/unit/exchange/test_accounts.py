@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from mm_exchange.accounts import Account, Exposure, Fees, Position, liquidation_price, maintenance
-from mm_exchange.rules import BRACKETS, rules_for
+from mm_exchange.accounts import Fees, Position, margin_of
+from mm_exchange.brackets import BRACKETS, SMALL_BRACKETS, maintenance
+from mm_exchange.rules import rules_for
 from mm_exchange.scales import MONEY
 
 RULES = rules_for("ETHUSDT")
@@ -43,30 +44,17 @@ def test_fees_are_those_of_vip_0():
 
 
 def test_margin_takes_the_dearer_of_all_bids_and_all_asks():
-    account = Account("k", b"s", balances={"USDT": usdt("1000")}, fees=Fees())
-    position = account.position(RULES)
-    position.leverage = 10
+    position = Position(RULES, leverage=10, bids=usdt("50"), asks=usdt("300"))
     position.trade(1 * ETH, 100_00)
-    margin = account.margin(position, 100_00, exposure=Exposure(bids=usdt("50"), asks=usdt("300")))
+    margin = margin_of(position, 100_00)
     assert margin.initial == usdt("20")
     assert margin.position_initial == usdt("10")
     assert margin.open_order_initial == usdt("10")
 
 
-def test_maintenance_margin_is_continuous_over_the_brackets():
-    for lower, upper in pairwise(BRACKETS):
+@pytest.mark.parametrize("table", [BRACKETS, SMALL_BRACKETS])
+def test_maintenance_margin_is_continuous_over_the_brackets(table):
+    for lower, upper in pairwise(table):
         at = MONEY.exact(Decimal(lower.cap))
-        assert abs(maintenance(at + 1) - maintenance(at)) <= 1
+        assert abs(maintenance(table, at + 1) - maintenance(table, at)) <= 1
         assert upper.floor == lower.cap
-
-
-def test_at_the_liquidation_price_the_margin_balance_is_the_maintenance_margin():
-    position = Position(RULES)
-    position.trade(-3 * ETH, 2000_00)
-    wallet = usdt("600")
-    price = liquidation_price(position, 2000_00, wallet=wallet)
-    units = RULES.prices.round(price)
-    balance = wallet + position.unrealized(units)
-    needed = Decimal(abs(RULES.notional(units, position.quantity))) * Decimal("0.004")
-    assert abs(balance - needed) < usdt("0.05")
-    assert price > 2000

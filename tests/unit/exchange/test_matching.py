@@ -210,9 +210,9 @@ class MatchingMachine(RuleBasedStateMachine):
     def exposures_are_those_of_the_live_orders(self):
         for trading in self.others:
             live = [order for order in trading.live.values() if not order.request.reduce_only]
-            exposure = trading.exposure("ETHUSDT")
-            assert exposure.bids == sum(o.rules.notional(o.price, o.remaining) for o in live if o.is_buy)
-            assert exposure.asks == sum(o.rules.notional(o.price, o.remaining) for o in live if not o.is_buy)
+            position = trading.account.position(self.world.rules)
+            assert position.bids == sum(o.rules.notional(o.price, o.remaining) for o in live if o.is_buy)
+            assert position.asks == sum(o.rules.notional(o.price, o.remaining) for o in live if not o.is_buy)
             assert {order.order_id for order in trading.live.values()} == {
                 order.order_id for order in self.world.listing.resting if order.api_key == trading.account.api_key
             }
