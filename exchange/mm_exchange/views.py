@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_exchange.accounts import liquidation_price
-from mm_exchange.rules import BRACKETS
+from mm_exchange import brackets
 from mm_exchange.scales import MONEY, plain
 from mm_exchange.user_events import average_price, entry_price
 
 if TYPE_CHECKING:
-    from mm_exchange.accounts import Margin, Position
+    from mm_exchange.accounts import Position
     from mm_exchange.orders import Order
     from mm_exchange.rules import SymbolRules
     from mm_exchange.venue import AccountTrade, Income, Trading, Venue
@@ -28,11 +27,11 @@ def order_result(order: Order) -> dict[str, Any]:
         "clientOrderId": order.client_order_id, "price": prices.text(order.price),
         "avgPrice": average_price(order), "origQty": quantities.text(order.quantity), "executedQty": executed,
         "cumQty": executed, "cumQuote": plain(MONEY.decimal(order.cum_quote)),
-        "timeInForce": request.time_in_force.value, "type": request.type.value,
-        "reduceOnly": request.reduce_only, "closePosition": False, "side": request.side.value,
-        "positionSide": "BOTH", "stopPrice": prices.text(0), "workingType": "CONTRACT_PRICE",
-        "priceProtect": False, "origType": request.type.value, "priceMatch": "NONE",
-        "selfTradePreventionMode": request.stp_mode, "goodTillDate": request.good_till_ms,
+        "timeInForce": request.time_in_force.value, "type": order.shown_type,
+        "reduceOnly": order.reduces, "closePosition": request.close_position, "side": request.side.value,
+        "positionSide": request.position_side.value, "stopPrice": prices.text(0), "workingType": "CONTRACT_PRICE",
+        "priceProtect": False, "origType": order.original_type, "priceMatch": request.price_match,
+        "selfTradePreventionMode": request.stp_mode.value, "goodTillDate": request.good_till_ms,
         "updateTime": order.updated_ms,
     }  # fmt: skip
 
@@ -62,7 +61,7 @@ def trade_row(trade: AccountTrade) -> dict[str, Any]:
         "qty": rules.quantities.text(trade.quantity), "realizedPnl": MONEY.text(trade.realized),
         "quoteQty": plain(MONEY.decimal(rules.notional(trade.price, trade.quantity))),
         "commission": MONEY.text(trade.commission), "commissionAsset": rules.quote, "time": trade.time_ms,
-        "positionSide": "BOTH", "buyer": order.is_buy, "maker": trade.maker, "marginAsset": rules.quote,
+        "positionSide": order.request.position_side.value, "buyer": order.is_buy, "maker": trade.maker, "marginAsset": rules.quote,
     }  # fmt: skip
 
 
@@ -75,28 +74,14 @@ def income_row(income: Income) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def max_notional(leverage: int) -> str:
+def max_notional(rules: SymbolRules, leverage: int) -> str:
     """Largest notional, in quote units, that a leverage allows."""
-    return str(max(bracket.cap for bracket in BRACKETS if bracket.leverage >= leverage))
+    return str(brackets.max_notional(rules.brackets, leverage))
 
 
-def _liquidation(venue: Venue, trading: Trading, position: Position, *, margin: Margin) -> str:
-    if not position.quantity:
-        return "0"
-    wallet = margin.isolated_wallet if position.isolated else _cross_backing(venue, trading, position)
-    mark = venue.listings[position.rules.symbol].market.mark()
-    return plain(round(liquidation_price(position, mark, wallet=wallet), 8))
-
-
-def _cross_backing(venue: Venue, trading: Trading, position: Position) -> int:
-    """What backs a cross position: the wallet, less isolated wallets, less what other cross positions need or lose."""
-    backing = trading.account.wallets.get(position.rules.quote, 0)
-    for other in trading.account.positions.values():
-        if other is position or other.rules.quote != position.rules.quote:
-            continue
-        margin = venue.margin(trading, other)
-        backing += -margin.isolated_wallet if other.isolated else margin.unrealized - margin.maintenance
-    return backing
+def _liquidation(venue: Venue, trading: Trading, position: Position) -> str:
+    price = venue.liquidation_price(trading, position)
+    return plain(round(price, 8)) if price else "0"
 
 
 def position_v3(venue: Venue, trading: Trading, position: Position) -> dict[str, Any]:
@@ -104,10 +89,10 @@ def position_v3(venue: Venue, trading: Trading, position: Position) -> dict[str,
     rules, margin = position.rules, venue.margin(trading, position)
     isolated = margin.isolated_wallet + margin.unrealized if position.isolated else 0
     return {
-        "symbol": rules.symbol, "positionSide": "BOTH", "positionAmt": rules.quantities.text(position.quantity),
+        "symbol": rules.symbol, "positionSide": position.side.value, "positionAmt": rules.quantities.text(position.quantity),
         "entryPrice": entry_price(position), "breakEvenPrice": entry_price(position),
         "markPrice": _mark_text(venue, rules), "unRealizedProfit": MONEY.text(margin.unrealized),
-        "liquidationPrice": _liquidation(venue, trading, position, margin=margin),
+        "liquidationPrice": _liquidation(venue, trading, position),
         "isolatedMargin": MONEY.text(isolated), "notional": MONEY.text(margin.notional),
         "marginAsset": rules.quote, "isolatedWallet": MONEY.text(margin.isolated_wallet),
         "initialMargin": MONEY.text(margin.initial), "maintMargin": MONEY.text(margin.maintenance),
@@ -126,7 +111,7 @@ def position_v2(venue: Venue, trading: Trading, position: Position) -> dict[str,
              "updateTime")  # fmt: skip
     return {name: full[name] for name in names} | {
         "marginType": "isolated" if position.isolated else "cross", "isAutoAddMargin": "false",
-        "leverage": str(position.leverage), "maxNotionalValue": max_notional(position.leverage),
+        "leverage": str(position.leverage), "maxNotionalValue": max_notional(position.rules, position.leverage),
     }  # fmt: skip
 
 
@@ -149,7 +134,7 @@ def account_position_v2(venue: Venue, trading: Trading, position: Position) -> d
         "positionInitialMargin": full["positionInitialMargin"],
         "openOrderInitialMargin": full["openOrderInitialMargin"], "leverage": str(position.leverage),
         "isolated": position.isolated, "entryPrice": full["entryPrice"],
-        "breakEvenPrice": full["breakEvenPrice"], "maxNotional": max_notional(position.leverage),
+        "breakEvenPrice": full["breakEvenPrice"], "maxNotional": max_notional(position.rules, position.leverage),
         "bidNotional": full["bidNotional"], "askNotional": full["askNotional"],
     }  # fmt: skip
 
@@ -171,7 +156,7 @@ def asset_rows(venue: Venue, trading: Trading) -> list[dict[str, int | str]]:
             "initialMargin": sum(m.initial for _, m in margins),
             "positionInitialMargin": sum(m.position_initial for _, m in margins),
             "openOrderInitialMargin": sum(m.open_order_initial for _, m in margins),
-            "crossWalletBalance": wallet - sum(m.isolated_wallet for _, m in margins),
+            "crossWalletBalance": trading.account.cross_wallet(asset),
             "crossUnPnl": sum(m.unrealized for position, m in margins if not position.isolated),
             "availableBalance": available, "maxWithdrawAmount": max(0, min(available, wallet)),
         })  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mm_exchange import views
 from mm_exchange.api.public import rate_limits
 from mm_exchange.errors import VenueError, invalid_parameter, mandatory
-from mm_exchange.rules import BRACKETS
+from mm_exchange.orders import PositionSide
 from mm_exchange.scales import MONEY, plain
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mm_exchange.accounts import Position
     from mm_exchange.api.core import Call
+    from mm_exchange.rules import SymbolRules
 
 _KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -49,15 +50,16 @@ def _totals(call: Call) -> dict[str, str]:
 
 def _occupied(call: Call) -> list[Position]:
     """Positions that v3 lists: with a quantity or with open orders."""
-    with_orders = {order.symbol for order in call.trading.live.values()}
+    with_orders = {id(order.position) for order in call.trading.live.values()}
     return [
-        position for symbol, position in call.account.positions.items() if position.quantity or symbol in with_orders
+        position for position in call.account.positions.values() if position.quantity or id(position) in with_orders
     ]
 
 
 def _every_position(call: Call) -> list[Position]:
-    """Positions that v2 lists: every symbol, flat ones too."""
-    return [call.account.position(listing.rules) for listing in call.venue.listings.values()]
+    """Positions that v2 lists: every symbol, flat ones too; in hedge mode each of them three times."""
+    sides = tuple(PositionSide) if call.account.hedged else (PositionSide.BOTH,)
+    return [call.account.position(listing.rules, side) for listing in call.venue.listings.values() for side in sides]
 
 
 def account_v3(call: Call) -> dict[str, Any]:
@@ -97,6 +99,11 @@ def position_risk_v2(call: Call) -> list[dict[str, Any]]:
     return _position_risk(call, _every_position(call), view=views.position_v2)
 
 
+def _one_way_positions(call: Call) -> list[Position]:
+    """One position of each symbol: settings are the same for all of its sides."""
+    return [call.account.position(listing.rules) for listing in call.venue.listings.values()]
+
+
 def _position_risk(
     call: Call, positions: list[Position], *, view: Callable[..., dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -115,7 +122,8 @@ def leverage(call: Call) -> dict[str, Any]:
         raise mandatory("leverage")
     symbol = call.params.symbol()
     call.venue.set_leverage(call.trading, symbol, leverage=wanted, now_ns=call.now_ns)
-    return {"leverage": wanted, "maxNotionalValue": views.max_notional(wanted), "symbol": symbol}
+    return {"leverage": wanted, "maxNotionalValue": views.max_notional(call.venue.listing(symbol).rules, wanted),
+            "symbol": symbol}  # fmt: skip
 
 
 def margin_type(call: Call) -> dict[str, Any]:
@@ -159,16 +167,19 @@ def leverage_bracket(call: Call) -> list[dict[str, Any]]:
     symbol = call.params.get("symbol")
     if symbol is not None:
         call.venue.listing(symbol)
-    brackets = [
-        {"bracket": number, "initialLeverage": row.leverage, "notionalCap": row.cap, "notionalFloor": row.floor,
-         "maintMarginRatio": float(row.ratio), "cum": float(row.cum)}
-        for number, row in enumerate(BRACKETS, start=1)
-    ]  # fmt: skip
     return [
-        {"symbol": name, "notionalCoef": 1.0, "brackets": brackets}
-        for name in call.venue.listings
+        {"symbol": name, "notionalCoef": 1.0, "brackets": _brackets(listing.rules)}
+        for name, listing in call.venue.listings.items()
         if symbol in (None, name)
     ]
+
+
+def _brackets(rules: SymbolRules) -> list[dict[str, Any]]:
+    return [
+        {"bracket": number, "initialLeverage": row.leverage, "notionalCap": row.cap, "notionalFloor": row.floor,
+         "maintMarginRatio": float(row.ratio), "cum": float(row.cum)}
+        for number, row in enumerate(rules.brackets, start=1)
+    ]  # fmt: skip
 
 
 def account_config(_call: Call) -> dict[str, Any]:
@@ -185,8 +196,8 @@ def symbol_config(call: Call) -> list[dict[str, Any]]:
     return [
         {"symbol": position.rules.symbol, "marginType": "ISOLATED" if position.isolated else "CROSSED",
          "isAutoAddMargin": False, "leverage": position.leverage,
-         "maxNotionalValue": views.max_notional(position.leverage)}
-        for position in _every_position(call)
+         "maxNotionalValue": views.max_notional(position.rules, position.leverage)}
+        for position in _one_way_positions(call)
         if symbol in (None, position.rules.symbol)
     ]  # fmt: skip
 

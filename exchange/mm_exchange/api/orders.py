@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_exchange.api.params import Params
 from mm_exchange.errors import VenueError, invalid_parameter, mandatory, no_such_order
-from mm_exchange.orders import OrderRequest, OrderType, Side, TimeInForce
+from mm_exchange.orders import OrderRequest, OrderType, Side, StpMode, TimeInForce
 from mm_exchange.venue import OrderName
 from mm_exchange.views import order_ack, order_query, order_result
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mm_exchange.venue import Venue
 
 _CONDITIONAL = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
-_STP_MODES = {"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"}
 _BATCH_PLACE = 5
 _BATCH_CANCEL = 10
 # A GTD order must outlive the next ten minutes.
@@ -42,9 +41,7 @@ def parse_order(venue: Venue, params: Params, *, now_ms: int) -> OrderRequest:
         )
     if params.get("priceMatch") not in (None, "NONE"):
         raise VenueError(-1130, "priceMatch is not supported by this exchange; send a price.")
-    stp_mode = params.get("selfTradePreventionMode") or "EXPIRE_MAKER"
-    if stp_mode not in _STP_MODES:
-        raise invalid_parameter("selfTradePreventionMode")
+    stp_mode = _stp_mode(params)
     client_order_id = params.client_id("newClientOrderId") or ""
     reduce_only = params.flag("reduceOnly")
     quantity = rules.parse_quantity(params.get("quantity"), market=kind is OrderType.MARKET)
@@ -60,6 +57,13 @@ def parse_order(venue: Venue, params: Params, *, now_ms: int) -> OrderRequest:
         client_order_id=client_order_id, reduce_only=reduce_only, stp_mode=stp_mode,
         good_till_ms=_good_till(params, now_ms) if time_in_force is TimeInForce.GTD else 0,
     )  # fmt: skip
+
+
+def _stp_mode(params: Params) -> StpMode:
+    try:
+        return StpMode(params.get("selfTradePreventionMode") or StpMode.EXPIRE_MAKER)
+    except ValueError as error:
+        raise invalid_parameter("selfTradePreventionMode") from error
 
 
 def _good_till(params: Params, now_ms: int) -> int:

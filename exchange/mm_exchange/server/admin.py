@@ -17,6 +17,7 @@ from mm_exchange.user_events import entry_price
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mm_exchange.accounts import Position
     from mm_exchange.ledger import Entry
     from mm_exchange.orders import Order
     from mm_exchange.server.exchange import Exchange
@@ -114,10 +115,10 @@ class AdminServer:
     async def positions(self, request: web.Request) -> web.Response:
         """Positions and what they made, of every account that ever traded or set one up."""
         rows = [
-            self._position_row(trading, symbol)
+            self._position_row(trading, position)
             for trading in self._trading_of(request)
-            for symbol in trading.account.positions
-            if request.query.get("symbol") in (None, symbol)
+            for position in trading.account.positions.values()
+            if request.query.get("symbol") in (None, position.rules.symbol)
         ]
         return _json({"positions": rows})
 
@@ -125,11 +126,11 @@ class AdminServer:
         api_key = request.query.get("apiKey")
         return [trading for key, trading in self._venue.trading.items() if api_key in (None, key)]
 
-    def _position_row(self, trading: Trading, symbol: str) -> dict[str, Any]:
-        position, rules = trading.account.positions[symbol], self._venue.listings[symbol].rules
+    def _position_row(self, trading: Trading, position: Position) -> dict[str, Any]:
+        rules, symbol = position.rules, position.rules.symbol
         mark = self._venue.listings[symbol].market.mark()
         return {
-            "apiKey": trading.account.api_key, "symbol": symbol,
+            "apiKey": trading.account.api_key, "symbol": symbol, "positionSide": position.side.value,
             "position": rules.quantities.text(position.quantity), "entryPrice": entry_price(position),
             "markPrice": rules.prices.text(mark), "unrealizedPnl": MONEY.text(position.unrealized(mark)),
             "realizedPnl": MONEY.text(position.realized), "commission": MONEY.text(position.commission),
@@ -228,11 +229,11 @@ class AdminServer:
         sign = -1 if wanted.quantity.startswith("-") else 1
         quantity = sign * _units(listing, wanted.quantity.removeprefix("-"), "quantity")
         price = listing.market.mark() if wanted.price is None else _units(listing, wanted.price, "price")
-        self._venue.adjust_position(
+        position = self._venue.adjust_position(
             trading, wanted.symbol, quantity=quantity, price=price, now_ns=self._exchange.now_ns()
         )
         self._exchange.flush()
-        return _json(self._position_row(trading, wanted.symbol))
+        return _json(self._position_row(trading, position))
 
     def _listing(self, symbol: str) -> Listing:
         try:
