@@ -40,7 +40,7 @@ class Book:
         self._best_ask = min(self._asks, default=None)
         self.last_update_id = last_update_id
 
-    def apply(self, last_update_id: int, bids: Iterable[Level], *, asks: Iterable[Level]) -> None:
+    def apply(self, last_update_id: int, bids: Iterable[Level], *, asks: Iterable[Level]) -> None:  # noqa: C901 - see below
         """Set absolute sizes; 0 removes a level."""
         # Twice the same loop: this is the busiest one of a backtest, and a call per level would double its cost.
         side = self._bids
@@ -48,7 +48,7 @@ class Book:
         for price, quantity in bids:
             if quantity:
                 side[price] = quantity
-                if price > best:
+                if price > best:  # noqa: PLR1730 - a call per level is what this loop avoids
                     best = price
             elif price in side:
                 del side[price]
@@ -59,7 +59,7 @@ class Book:
         for price, quantity in asks:
             if quantity:
                 side[price] = quantity
-                if price < best:
+                if price < best:  # noqa: PLR1730 - as above
                     best = price
             elif price in side:
                 del side[price]

@@ -89,8 +89,7 @@ class Market:
 
     def apply(self, event: MarketEvent) -> None:
         """Take one event over."""
-        if event.event_ms > self.event_ms:
-            self.event_ms = event.event_ms
+        self.event_ms = max(self.event_ms, event.event_ms)
         # The most frequent kind first; this runs for every event, and a match statement costs more.
         if isinstance(event, Touch):
             self.touch = event

@@ -1,232 +1,207 @@
-"""Reading a recorded tape: `<local receive time, ns> <raw frame>` per line, gzip or plain.
+"""Playing a recorded tape: from its lines to market events, with ids and times re-based.
 
-Sans-I/O apart from reading the file line by line, so memory does not grow with the tape. Frames may be combined
-(`{"stream","data"}`) or raw, of one symbol or several, with or without bookTicker; a REST depth snapshot (no
-`stream` key) is what a book is synchronised from. `TapePlayer` re-bases ids and times, `scan` infers the rules.
+Sans-I/O apart from reading the file line by line. Frames may be combined (`{"stream","data"}`) or raw, of one symbol
+or several, with or without bookTicker; a REST depth snapshot (no `stream` key) is what a book is synchronised from.
+Serving reads a tape through this on the wall clock; `loaded` keeps a pass of it for many runs on a virtual one.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import gzip
-import re
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mm_exchange.market import DepthUpdate, Snapshot, Touch, Trade
-from mm_exchange.rules import SymbolRules, infer_rules
+from mm_exchange.flow.scan import Scan as Scan  # noqa: PLC0414 - what callers of a player need beside it
+from mm_exchange.flow.scan import scan as scan  # noqa: PLC0414
+from mm_exchange.flow.wire import (
+    AggregateFrame,
+    BookFrame,
+    DepthFrame,
+    TouchFrame,
+    TradeFrame,
+    UnitDecoder,
+    UnitDepth,
+    decode,
+    lines_of,
+    wrapped_aggregate,
+    wrapped_touch,
+    wrapped_trade,
+)
+from mm_exchange.market import DepthUpdate, MarketEvent, Snapshot, Touch, Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-    from mm_exchange.book import Level
-    from mm_exchange.market import MarketEvent
+    from mm_exchange.flow.wire import Decoded, Frame
+    from mm_exchange.rules import SymbolRules
 
-# The lines that rules, clock skew and the first snapshot are looked for in.
-_SCAN_LINES = 5_000
-_ENOUGH_NUMBERS = 20_000
 # Gap between the last id of one pass and the first of the next: clients must see a break, never a continuation.
 _WRAP_GAP = 1_000
 # Diffs that a late snapshot may have to be merged with.
 _RECENT_DIFFS = 500
-_PARTIAL_DEPTH = re.compile(r"@depth\d+(@|$)")
+# Where a combined frame's stream name begins: `{"stream":"ethusdt@depth@0ms","data":…`.
+_NAME_AT = 11
 
 
-class _Payload(msgspec.Struct):
-    """Any market frame; absent fields keep their defaults."""
-
-    e: str = ""
-    E: int = 0
-    T: int = 0
-    s: str = ""
-    U: int = 0
-    u: int = 0
-    pu: int = 0
-    b: list[tuple[str, str]] | str = ""
-    B: str = ""
-    a: list[tuple[str, str]] | str | int = ""
-    A: str = ""
-    t: int = 0
-    p: str = ""
-    q: str = ""
-    X: str = "MARKET"
-    m: bool = False
-
-
-class _Line(_Payload):
-    """A combined frame, a raw frame or a REST snapshot."""
-
-    stream: str = ""
-    data: _Payload | None = None
-    last_update_id: int = msgspec.field(default=0, name="lastUpdateId")
-    bids: list[tuple[str, str]] = msgspec.field(default_factory=list)
-    asks: list[tuple[str, str]] = msgspec.field(default_factory=list)
-
-
-_decode = msgspec.json.Decoder(_Line).decode
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a tape. `snapshot` has the REST book, else `payload` a frame with its symbol."""
-
-    received_ns: int
-    payload: _Payload
-    snapshot: _Line | None = None
-
-
-def read(path: Path) -> Iterator[Record]:
-    """The usable lines of a tape; lines that are no market frame are passed over."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-        for line in lines:
-            received, _, frame = line.partition(b" ")
-            try:
-                decoded = _decode(frame)
-                received_ns = int(received)
-            except (msgspec.DecodeError, ValueError):
-                continue
-            if decoded.last_update_id:
-                yield Record(received_ns, decoded, decoded)
-            elif not _PARTIAL_DEPTH.search(decoded.stream):
-                yield Record(received_ns, decoded.data or decoded)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scan:
-    """What the beginning of a tape tells: rules by symbol, clock skew, and what has to be derived.
-
-    `skew_ms` is how far the venue's event times run ahead of the recorder's clock at most; `has_touch` and
-    `has_trades` are False where bookTicker or trade frames are missing (then the touch is derived from the book,
-    trades from aggTrade). `preroll_lines` is how many lines it takes until every symbol had its first snapshot.
-    """
-
-    path: Path
-    rules: dict[str, SymbolRules]
-    skew_ms: float
-    first_ns: int
-    has_touch: bool
-    has_trades: bool
-    preroll_lines: int
-
-
-def scan(path: Path) -> Scan:
-    """Look at the beginning of a tape.
-
-    Raises:
-        ValueError: the file holds no market frame.
-    """
-    seen: dict[str, tuple[set[str], set[str]]] = {}
-    kinds: set[str] = set()
-    first_ids: dict[str, int] = {}
-    snapshots: list[tuple[int, _Line]] = []
-    skew, first_ns = float("-inf"), 0
-    for line, record in enumerate(islice(read(path), _SCAN_LINES), start=1):
-        first_ns = first_ns or record.received_ns
-        if record.snapshot is not None:
-            snapshots.append((line, record.snapshot))
-            continue
-        payload = record.payload
-        if not payload.s:
-            continue
-        kinds.add(payload.e)
-        if payload.e == "depthUpdate":
-            first_ids.setdefault(payload.s, payload.u)
-        skew = max(skew, payload.E - record.received_ns / 1e6)
-        _note(seen.setdefault(payload.s, (set(), set())), _numbers(payload))
-    if not seen:
-        raise ValueError(f"{path.name} holds no market frames; a tape has '<ns> <raw frame>' lines")
-    for _, book in snapshots:
-        # A REST book names no symbol: it belongs to the depth stream whose ids it is nearest to.
-        owner = min(seen, key=lambda symbol: abs(first_ids.get(symbol, 0) - book.last_update_id))
-        _note(seen[owner], (*book.bids, *book.asks))
-    rules = {symbol: infer_rules(symbol, prices, quantities) for symbol, (prices, quantities) in seen.items()}
-    needed = snapshots[: len(seen)]
-    preroll = needed[-1][0] if needed else 0
-    return Scan(path, rules, skew, first_ns, "bookTicker" in kinds, "trade" in kinds, preroll)
-
-
-def _note(seen: tuple[set[str], set[str]], rows: Iterable[tuple[str, str]]) -> None:
-    prices, quantities = seen
-    for price, quantity in rows:
-        if len(prices) < _ENOUGH_NUMBERS:
-            prices.add(price)
-        if len(quantities) < _ENOUGH_NUMBERS:
-            quantities.add(quantity)
-
-
-def _numbers(payload: _Payload) -> Iterator[tuple[str, str]]:
-    for side in (payload.b, payload.a):
-        if isinstance(side, list):
-            yield from side
-    if payload.e == "bookTicker":
-        yield str(payload.b), payload.B
-        yield str(payload.a), payload.A
-    elif payload.p and payload.q:
-        yield payload.p, payload.q
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(msgspec.Struct, frozen=True, gc=False):
     """An event and when it is due, in nanoseconds since the pass began (tape time, before `--speed`)."""
 
     due_ns: int
     event: MarketEvent
 
 
-@dataclasses.dataclass(slots=True)
-class _Ids:
-    """The state of one symbol: offsets of this pass, the highest ids given out, and where its tape's book stands.
+class _Times:
+    """Places the tape's event times on the serving clock: by the recorder's clock, never ahead of the arrival."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.skew_ms = 0.0
+        self.start_ms = 0.0
+        self.epoch_ms = 0.0
+
+    def event_ms(self, tape_ms: int) -> int:
+        return int(self.epoch_ms + (tape_ms - self.skew_ms - self.start_ms) / self.speed)
+
+
+class _Symbol:
+    """One symbol of a tape: its numbers' scales, the highest ids given out, and where the tape's book stands.
 
     `book_id` is the tape's own id of the last applied update (0: no book yet); `broken` that its `pu` chain is;
-    `recent` holds the latest diffs, which a snapshot that arrives late is merged with; `diffs_only` that the tape
-    has no snapshot for this symbol.
+    `recent` holds the latest diffs, which a snapshot that arrives late is merged with, as text: keeping thousands of
+    levels alive would cost more than decoding them again, which is rare. `diffs_only` says that the tape has no
+    snapshot for this symbol.
     """
 
-    update_offset: int = 0
-    trade_offset: int | None = None
-    last_update: int = 0
-    last_trade: int = 0
-    book_id: int = 0
-    broken: bool = True
-    diffs_only: bool = False
-    recent: deque[_Payload] = dataclasses.field(default_factory=lambda: deque(maxlen=_RECENT_DIFFS))
+    def __init__(self, name: str, rules: SymbolRules, *, times: _Times) -> None:
+        self.name = name
+        self.units = UnitDecoder(rules)
+        self._times = times
+        self._update_offset = 0
+        self._trade_offset: int | None = None
+        self.last_update = 0
+        self._last_trade = 0
+        self.book_id = 0
+        self._broken = True
+        self.diffs_only = False
+        self._latest = 0
+        self._recent: deque[bytes] = deque(maxlen=_RECENT_DIFFS)
 
     def begin_pass(self) -> None:
         """Forget the book, keep what was given out."""
-        self.book_id, self.broken, self.diffs_only, self.trade_offset = 0, True, False, None
-        self.recent.clear()
+        self.book_id, self._broken, self.diffs_only, self._trade_offset = 0, True, False, None
+        self._latest = 0
+        self._recent.clear()
 
-    def rebase(self, first_id: int) -> None:
+    @property
+    def latest_id(self) -> int:
+        """The newest tape id of its depth stream."""
+        return self._latest or self.book_id
+
+    def _rebase(self, first_id: int) -> None:
         """Choose the pass's offset: the tape's own ids where they go on upwards, else shifted past all given out."""
-        self.update_offset = 0 if first_id > self.last_update else self.last_update + _WRAP_GAP - first_id
+        self._update_offset = 0 if first_id > self.last_update else self.last_update + _WRAP_GAP - first_id
 
-    def give_update(self, tape_id: int) -> int:
-        """The served id of a tape's update id."""
-        served = tape_id + self.update_offset
+    def _give_update(self, tape_id: int) -> int:
+        served = tape_id + self._update_offset
         self.last_update = max(self.last_update, served)
         return served
 
-    def give_trade(self, tape_id: int) -> int:
-        """The served id of a tape's trade id."""
-        if self.trade_offset is None:
-            self.trade_offset = 0 if tape_id > self.last_trade else self.last_trade + 1 - tape_id
-        self.last_trade = tape_id + self.trade_offset
-        return self.last_trade
+    def _give_trade(self, tape_id: int) -> int:
+        if self._trade_offset is None:
+            self._trade_offset = 0 if tape_id > self._last_trade else self._last_trade + 1 - tape_id
+        self._last_trade = tape_id + self._trade_offset
+        return self._last_trade
+
+    # Each of the following takes one frame: None where it is passed over, ValueError where a number does not fit.
+
+    def touch(self, frame: TouchFrame) -> Touch | None:
+        """A bookTicker."""
+        if not self.book_id:
+            return None
+        prices, quantities, tape_ms = self.units.prices, self.units.quantities, frame.E
+        event_ms, update_id = self._times.event_ms(tape_ms), frame.u + self._update_offset
+        touch = Touch(
+            self.name, event_ms, event_ms - tape_ms + frame.T, update_id, prices[frame.b], quantities[frame.B],
+            prices[frame.a], quantities[frame.A],
+        )  # fmt: skip
+        if update_id > self.last_update:  # noqa: PLR1730 - the most frequent kind of frame by far
+            self.last_update = update_id
+        return touch
+
+    def trade(self, frame: TradeFrame) -> Trade | None:
+        """A trade."""
+        return self._trade(frame, frame.t, market=frame.X == "MARKET")
+
+    def aggregate(self, frame: AggregateFrame) -> Trade | None:
+        """An aggTrade, which stands for a trade where the tape has none."""
+        return self._trade(frame, frame.a, market=True)
+
+    def _trade(self, frame: TradeFrame | AggregateFrame, trade_id: int, *, market: bool) -> Trade | None:
+        if not self.book_id:
+            return None
+        event_ms = self._times.event_ms(frame.E)
+        price, quantity = self.units.prices[frame.p], self.units.quantities[frame.q]
+        return Trade(
+            self.name, event_ms, event_ms - (frame.E - frame.T), self._give_trade(trade_id), price, quantity,
+            frame.m, market,
+        )  # fmt: skip
+
+    def depth(self, frame: UnitDepth, text: bytes) -> DepthUpdate | None:
+        """A diff of the book, and the line it was."""
+        self._latest = frame.u
+        self._recent.append(text)
+        if not self.book_id:
+            # Diffs before the pass's first snapshot are only remembered, for merging; their ids are not given out.
+            if not self.diffs_only:
+                return None
+            self._rebase(frame.U)
+        elif frame.u <= self.book_id:
+            return None
+        self._broken = frame.pu != self.book_id and not frame.U <= self.book_id <= frame.u
+        self.book_id = frame.u
+        event_ms, shift = self._times.event_ms(frame.E), self._update_offset
+        return DepthUpdate(
+            self.name, event_ms, event_ms - (frame.E - frame.T), frame.U + shift, self._give_update(frame.u),
+            frame.pu + shift, frame.b, frame.a,
+        )  # fmt: skip
+
+    def snapshot(self, book: BookFrame, received_ms: float) -> Snapshot | None:
+        """A REST book. One that adds nothing to an unbroken chain (a recorder's periodic copy) is passed over."""
+        if not self._broken and self.book_id >= book.last_update_id:
+            return None
+        bids, asks = dict(self.units.levels(book.bids)), dict(self.units.levels(book.asks))
+        if not self.book_id:
+            self._rebase(book.last_update_id)
+        self.book_id, self._broken = book.last_update_id, False
+        # Diffs that were recorded before the snapshot arrived, but are newer than it, belong on top of it.
+        for text in self._recent:
+            decoded = decode(text)
+            if decoded is not None and isinstance(decoded.frame, DepthFrame) and decoded.frame.u > book.last_update_id:
+                bids.update(self.units.levels(decoded.frame.b))
+                asks.update(self.units.levels(decoded.frame.a))
+                self.book_id = max(self.book_id, decoded.frame.u)
+        times = self._times
+        at_ms = int(times.epoch_ms + (received_ms - times.start_ms) / times.speed)
+        return Snapshot(self.name, at_ms, self._give_update(self.book_id), list(bids.items()), list(asks.items()))
+
+    def route(self, frame: Frame, *, aggregates: bool) -> Callable[[bytes], MarketEvent | None]:
+        """What turns further combined frames of the same stream into events without asking for their kind again."""
+        units = self.units
+        if isinstance(frame, TouchFrame):
+            return lambda text: self.touch(wrapped_touch(text).data)
+        if isinstance(frame, DepthFrame):
+            return lambda text: self.depth(units.depth(text), text)
+        if isinstance(frame, TradeFrame):
+            return lambda text: self.trade(wrapped_trade(text).data)
+        if isinstance(frame, AggregateFrame) and aggregates:
+            return lambda text: self.aggregate(wrapped_aggregate(text).data)
+        return _pass_over
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Levels:
-    """A book under construction; size 0 means removed."""
-
-    bids: dict[int, int]
-    asks: dict[int, int]
-
-    def snapshot(self, symbol: str, last_id: int, *, at_ms: int) -> Snapshot:
-        return Snapshot(symbol, at_ms, last_id, bids=list(self.bids.items()), asks=list(self.asks.items()))
+def _pass_over(_: bytes) -> None:
+    """For frames that the tape tells twice."""
 
 
 class TapePlayer:
@@ -234,7 +209,8 @@ class TapePlayer:
 
     The first pass keeps the tape's ids; a pass whose ids would repeat shifts them past everything given out. Every
     pass begins with a snapshot, so that `pu` breaks and clients have to resynchronise. Event times are placed on the
-    serving clock by the caller's `epoch_ms` (serving time of the start of the pass) and `speed`.
+    serving clock by the caller's `epoch_ms` (serving time of the start of the pass) and `speed`. `skipped` counts
+    frames whose numbers do not fit the symbol's scale: they are never served rounded.
     """
 
     def __init__(self, scans: list[Scan], *, speed: float = 1.0) -> None:
@@ -242,137 +218,96 @@ class TapePlayer:
         self.rules = scans[0].rules
         self.speed = speed
         self.skipped = 0
-        self._ids = {symbol: _Ids() for symbol in self.rules}
+        self._times = _Times(speed)
+        self._symbols = {name: _Symbol(name, rules, times=self._times) for name, rules in self.rules.items()}
         self._scan = scans[0]
-        self._start_ns = scans[0].first_ns
-        self._epoch_ms = 0.0
+        self._routes: dict[bytes, Callable[[bytes], MarketEvent | None]] = {}
 
     def play(self, scanned: Scan, epoch_ms: float) -> Iterator[Timed]:
         """One pass over one tape."""
-        self._scan, self._epoch_ms = scanned, epoch_ms
-        for ids in self._ids.values():
-            ids.begin_pass()
-        records = read(scanned.path)
-        yield from self._preroll(records)
-        for record in records:
-            event = self._usable_event(record)
-            if event is not None:
-                yield Timed(max(0, record.received_ns - self._start_ns), event)
+        self._scan, self._times.epoch_ms, self._times.skew_ms = scanned, epoch_ms, scanned.skew_ms
+        self._routes = {}
+        for symbol in self._symbols.values():
+            symbol.begin_pass()
+        with lines_of(scanned.path) as lines:
+            start_ns = scanned.first_ns
+            self._times.start_ms = start_ns / 1e6
+            books: dict[str, Snapshot] = {}
+            for line in islice(lines, scanned.preroll_lines):
+                received, _, frame = line.partition(b" ")
+                if received.isdigit():
+                    start_ns = int(received)
+                    self._times.start_ms = start_ns / 1e6
+                self._merge(books, self._event(received, frame))
+            yield from self._beginning(books)
+            routes = self._routes
+            for line in lines:
+                received, _, frame = line.partition(b" ")
+                route = routes.get(frame[_NAME_AT : frame.find(b'"', _NAME_AT)])
+                try:
+                    event = route(frame) if route is not None else self._event(received, frame)
+                    if event is not None:
+                        yield Timed(max(0, int(received) - start_ns), event)
+                except msgspec.DecodeError:
+                    continue
+                except ValueError:
+                    self.skipped += 1
 
-    def _preroll(self, records: Iterator[Record]) -> Iterator[Timed]:
-        """Go to where every symbol has its snapshot, and begin there: one whole book for each symbol, due at once.
+    def _merge(self, books: dict[str, Snapshot], event: MarketEvent | None) -> None:
+        """Collect the books of the preroll: depth is merged into them, other frames are passed over."""
+        if isinstance(event, Snapshot):
+            books[event.symbol] = event
+        elif isinstance(event, DepthUpdate) and event.symbol in books:
+            book = books[event.symbol]
+            bids, asks = dict(book.bids) | dict(event.bids), dict(book.asks) | dict(event.asks)
+            books[event.symbol] = msgspec.structs.replace(book, bids=list(bids.items()), asks=list(asks.items()))
 
-        Depth before that is merged into the books; other frames before it are passed over. A symbol whose tape has no
-        snapshot begins with an empty book that its diffs fill.
+    def _beginning(self, books: dict[str, Snapshot]) -> Iterator[Timed]:
+        """One whole book for each symbol, due at once, where every symbol has its snapshot.
+
+        A symbol whose tape has no snapshot begins with an empty book that its diffs fill.
         """
-        books: dict[str, _Levels] = {}
-        self._start_ns = self._scan.first_ns
-        for record in islice(records, self._scan.preroll_lines):
-            self._start_ns = record.received_ns
-            event = self._usable_event(record)
-            if isinstance(event, Snapshot):
-                books[event.symbol] = _Levels(dict(event.bids), dict(event.asks))
-            elif isinstance(event, DepthUpdate) and event.symbol in books:
-                books[event.symbol].bids.update(event.bids)
-                books[event.symbol].asks.update(event.asks)
-        for symbol, ids in self._ids.items():
-            ids.diffs_only = symbol not in books
-            book = books.get(symbol, _Levels({}, {}))
-            yield Timed(0, book.snapshot(symbol, ids.last_update, at_ms=int(self._epoch_ms)))
+        for name, symbol in self._symbols.items():
+            symbol.diffs_only = name not in books
+            book = books.get(name)
+            bids, asks = (book.bids, book.asks) if book is not None else ([], [])
+            yield Timed(0, Snapshot(name, int(self._times.epoch_ms), symbol.last_update, bids, asks))
 
-    def _usable_event(self, record: Record) -> MarketEvent | None:
+    def _event(self, received: bytes, text: bytes) -> MarketEvent | None:
+        """Any line's event, the slow way: by looking what it is. Learns the route for its stream."""
         try:
-            if record.snapshot is not None:
-                return self._snapshot(record.received_ns, record.snapshot)
-            return self._event(record.payload)
+            decoded = decode(text) if received.isdigit() else None
+            if decoded is None:
+                return None
+            if isinstance(decoded.frame, BookFrame):
+                # It names no symbol: it belongs to the depth stream whose ids it is nearest to.
+                last_id = decoded.frame.last_update_id
+                symbol = min(self._symbols.values(), key=lambda one: abs(one.latest_id - last_id))
+                return symbol.snapshot(decoded.frame, int(received) / 1e6)
+            return self._of_stream(decoded, text)
+        except msgspec.DecodeError:
+            return None
         except ValueError:
-            # A number finer than the inferred scale, or not a number: counted, never served rounded.
             self.skipped += 1
             return None
 
-    def _event(self, payload: _Payload) -> MarketEvent | None:
-        ids, rules = self._ids.get(payload.s), self.rules.get(payload.s)
-        if ids is None or rules is None:
+    def _of_stream(self, decoded: Decoded, text: bytes) -> MarketEvent | None:
+        frame = decoded.frame
+        symbol = self._symbols.get(frame.s) if not isinstance(frame, BookFrame) else None
+        if symbol is None:
             return None
-        match payload.e:
-            case "depthUpdate":
-                return self._depth(payload, rules, ids=ids)
-            case "bookTicker":
-                return self._touch(payload, rules, ids=ids)
-            case "trade":
-                return self._trade(payload, payload.t, rules=rules, ids=ids)
-            case "aggTrade" if not self._scan.has_trades and isinstance(payload.a, int):
-                return self._trade(payload, payload.a, rules=rules, ids=ids)
+        # `!bookTicker` and its like carry many symbols: no route for them.
+        if decoded.stream.startswith(f"{symbol.name.lower()}@"):
+            self._routes[decoded.stream.encode()] = symbol.route(frame, aggregates=not self._scan.has_trades)
+        match frame:
+            case TouchFrame():
+                return symbol.touch(frame)
+            case DepthFrame():
+                bids, asks = symbol.units.levels(frame.b), symbol.units.levels(frame.a)
+                return symbol.depth(UnitDepth(frame.u, bids, asks, frame.U, frame.pu, frame.E, frame.T), text)
+            case TradeFrame():
+                return symbol.trade(frame)
+            case AggregateFrame() if not self._scan.has_trades:
+                return symbol.aggregate(frame)
             case _:
                 return None
-
-    def _time(self, event_ms: int) -> int:
-        tape_ms = event_ms - self._scan.skew_ms - self._start_ns / 1e6
-        return int(self._epoch_ms + tape_ms / self.speed)
-
-    def _snapshot(self, received_ns: int, book: _Line) -> Snapshot | None:
-        """A REST book. One that adds nothing to an unbroken chain (a recorder's periodic copy) is passed over."""
-        # It names no symbol: it belongs to the depth stream whose ids it is nearest to.
-        symbol = min(self._ids, key=lambda name: abs(_latest(self._ids[name]) - book.last_update_id))
-        ids, rules = self._ids[symbol], self.rules[symbol]
-        if not ids.broken and ids.book_id >= book.last_update_id:
-            return None
-        if not ids.book_id:
-            ids.rebase(book.last_update_id)
-        ids.book_id, ids.broken = book.last_update_id, False
-        levels = _Levels(dict(_levels(book.bids, rules)), dict(_levels(book.asks, rules)))
-        # Diffs that were recorded before the snapshot arrived, but are newer than it, belong on top of it.
-        for payload in ids.recent:
-            if payload.u > book.last_update_id and isinstance(payload.b, list) and isinstance(payload.a, list):
-                levels.bids.update(_levels(payload.b, rules))
-                levels.asks.update(_levels(payload.a, rules))
-                ids.book_id = max(ids.book_id, payload.u)
-        at_ms = int(self._epoch_ms + (received_ns - self._start_ns) / 1e6 / self.speed)
-        return levels.snapshot(symbol, ids.give_update(ids.book_id), at_ms=at_ms)
-
-    def _depth(self, payload: _Payload, rules: SymbolRules, *, ids: _Ids) -> DepthUpdate | None:
-        if not isinstance(payload.b, list) or not isinstance(payload.a, list):
-            return None
-        bids, asks = _levels(payload.b, rules), _levels(payload.a, rules)
-        ids.recent.append(payload)
-        if not ids.book_id:
-            # Diffs before the pass's first snapshot are only remembered, for merging; their ids are not given out.
-            if not ids.diffs_only:
-                return None
-            ids.rebase(payload.U)
-        elif payload.u <= ids.book_id:
-            return None
-        ids.broken = payload.pu != ids.book_id and not payload.U <= ids.book_id <= payload.u
-        ids.book_id = payload.u
-        event_ms, shift = self._time(payload.E), ids.update_offset
-        return DepthUpdate(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), payload.U + shift, ids.give_update(payload.u),
-            payload.pu + shift, bids, asks,
-        )  # fmt: skip
-
-    def _touch(self, payload: _Payload, rules: SymbolRules, *, ids: _Ids) -> Touch | None:
-        if not isinstance(payload.b, str) or not isinstance(payload.a, str) or not ids.book_id:
-            return None
-        prices, quantities, event_ms = rules.prices.parse, rules.quantities.parse, self._time(payload.E)
-        return Touch(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), ids.give_update(payload.u), prices(payload.b),
-            quantities(payload.B), prices(payload.a), quantities(payload.A),
-        )  # fmt: skip
-
-    def _trade(self, payload: _Payload, trade_id: int, *, rules: SymbolRules, ids: _Ids) -> Trade | None:
-        if not ids.book_id:
-            return None
-        event_ms = self._time(payload.E)
-        return Trade(
-            payload.s, event_ms, event_ms - (payload.E - payload.T), ids.give_trade(trade_id),
-            rules.prices.parse(payload.p), rules.quantities.parse(payload.q), payload.m, payload.X == "MARKET",
-        )  # fmt: skip
-
-
-def _latest(ids: _Ids) -> int:
-    return ids.recent[-1].u if ids.recent else ids.book_id
-
-
-def _levels(rows: list[tuple[str, str]], rules: SymbolRules) -> list[Level]:
-    price, quantity = rules.prices.parse, rules.quantities.parse
-    return [(price(at), quantity(size)) for at, size in rows]
