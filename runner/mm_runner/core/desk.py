@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -123,7 +122,7 @@ class Desk:
             lots = min(max(want.lots, least), most if opening else max(most, least), left)
             if lots < least or not low <= price <= high:
                 continue
-            fitted.append(replace(want, price=price, lots=lots))
+            fitted.append(Wanted(side, price, lots, want.static))
             left -= lots
         self.at_cap[side] = not fitted
         return tuple(fitted)

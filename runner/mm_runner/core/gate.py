@@ -5,8 +5,9 @@ It looks at each order alone: the refusal of one leg says nothing about the othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mm_runner.core.instrument import Instrument
 from mm_runner.core.ledger import Ledger
@@ -19,8 +20,7 @@ from mm_runner.core.windows import MinuteBudget
 _DEAD_MAN_MARGIN_NS: Final = 250_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Until when orders may leave; 0: not at all."""
 
     lease_ns: int
@@ -38,8 +38,7 @@ class Deadlines:
         return min(self.lease_ns, self.dead_man_ns - recv_window_ns - _DEAD_MAN_MARGIN_NS)
 
 
-@dataclass(frozen=True, slots=True)
-class Mandate:
+class Mandate(msgspec.Struct, frozen=True, gc=False):
     """Under what an order may be sent now; decided anew at every review."""
 
     permissions: Permissions
@@ -48,8 +47,7 @@ class Mandate:
     now_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, gc=False):
     """An order that somebody wants."""
 
     side: Side
@@ -61,8 +59,7 @@ class Proposal:
     static: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """What of a proposal may leave."""
 
     lots: int
@@ -70,8 +67,7 @@ class Admitted:
     send_deadline_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """Why nothing of it may leave; a word of this module."""
 
     reason: str

@@ -10,9 +10,10 @@ Money comes from trades only (by trade id, each once), never from a snapshot.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 from mm_runner.core.instrument import Instrument
 from mm_runner.core.messages import Side
@@ -21,8 +22,7 @@ _SEEN_TRADES: Final = 20_000
 _DAY_MS: Final = 86_400_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One trade of an own order, from the user stream or from userTrades."""
 
     trade_id: int

@@ -9,7 +9,6 @@ All `*_boot_ns` are CLOCK_BOOTTIME nanoseconds of this host, all `*_ms` without 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -25,8 +24,7 @@ Levels = Sequence[tuple[float, float]]
 """Price and absolute quantity, as decoded; quantity 0 removes the level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(msgspec.Struct, frozen=True, gc=False):
     """When something happened: CLOCK_BOOTTIME for deadlines and ages, unix milliseconds for days and logs."""
 
     boot_ns: int

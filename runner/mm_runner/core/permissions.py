@@ -5,9 +5,10 @@ Opening is ruled by the strictest of spec, halts, risk and data; closing is done
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from mm_contract.states import DesiredState, EffectiveState, HaltState, RiskState, Ruler, trading_halt_ruler
 from mm_runner.core.messages import Halt
@@ -23,8 +24,7 @@ class Taker(Enum):
     """reduceOnly market order sized from a fresh REST position: the book cannot be trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permissions:
+class Permissions(msgspec.Struct, frozen=True, gc=False):
     """One row of the table."""
 
     open: bool
@@ -38,8 +38,7 @@ class Permissions:
         return self.open or self.reduce_maker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that the table asks about."""
 
     desired: DesiredState = DesiredState.HALTED

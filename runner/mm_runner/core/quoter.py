@@ -8,8 +8,9 @@ Budgets hold back replacements, never the withdrawal of a side that is not wante
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mm_runner.core.messages import Side
 from mm_runner.core.orders import Order
@@ -49,8 +50,7 @@ class PostOnlyBackOff:
         return now_ns < self._until_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, gc=False):
     """What one side needs."""
 
     keep: tuple[Order, ...]

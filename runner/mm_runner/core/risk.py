@@ -39,8 +39,7 @@ STOP_RULES: Final = frozenset({"margin_ratio", "liquidation_distance"})
 """Causes of reduce_only for which waiting for a maker fill is too slow: bounded taking is allowed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class Exposure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the machine looks at; money in quote units, lots signed."""
 
     position: int

@@ -13,8 +13,9 @@ Take profit: beyond it the reducing side's first level offers the whole position
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mm_runner.core.messages import Side
 from mm_runner.core.settings import QuoteSettings, RiskSettings
@@ -71,8 +72,7 @@ def quotes(view: View, quote: QuoteSettings, risk: RiskSettings) -> Quotes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Lean:
+class Lean(msgspec.Struct, frozen=True, gc=False):
     """Where both sides hang: centre in ticks, half spread as its part, inventory factor."""
 
     centre: float

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from mm_runner.core.messages import Side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The market and the position as a strategy sees them. Prices in ticks."""
 
     best_bid: int
@@ -31,8 +31,7 @@ class View:
         return (self.best_bid + self.best_ask) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """One quote that should rest."""
 
     side: Side
@@ -41,8 +40,7 @@ class Wanted:
     static: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quotes:
+class Quotes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A strategy's answer, with the figures of `strategy_adjust`. Best first on each side."""
 
     bids: tuple[Wanted, ...]

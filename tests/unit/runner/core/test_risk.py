@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from decimal import Decimal
 
+import msgspec
 import pytest
 from core_world import INSTRUMENT, make_spec
 
@@ -36,7 +36,7 @@ def machine(state: ClaimState | None = None) -> RiskMachine:
 
 
 def exposed(**changes: object) -> Exposure:
-    return dataclasses.replace(CALM, **changes)
+    return msgspec.structs.replace(CALM, **changes)
 
 
 def persist(made: RiskMachine) -> str | None:
