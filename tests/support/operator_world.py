@@ -1,85 +1,27 @@
-"""A desk against a real API server: the operator as a process, engines as WebSocket servers that say what a test wants them to say.
+"""A desk against a real API server: the operator as a process, engines that say what a test wants them to say.
 
 There are no nodes, so the tests play the kubelet: they write the pod status that a kubelet would write.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.sync.server import ServerConnection, serve
-
-from mm_contract import report as reports
-from mm_contract.report import EngineSection, Snapshot, SpecSection, StatusReport
-from mm_contract.status_token import status_token, token_matches
+from mm_contract.report import EngineSection, SpecSection, StatusReport
+from support.operator_world_engine import Engine
 from support.waiting import wait_for
 
 Json = dict[str, Any]
-KEY = b"0123456789abcdef0123456789abcdef"
 SYSTEM = "mm-system"
-
-
-@dataclass
-class Engine:
-    """A runner's status stream on a loopback address of its own."""
-
-    host: str
-    port: int
-    uid: str
-    report: StatusReport
-    sequence: int = 0
-    connections: list[ServerConnection] = field(default_factory=list)
-    refused: int = 0
-
-    def start(self) -> None:
-        self._server = serve(self._handle, self.host, self.port, process_request=self._authorize)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _authorize(self, _connection: ServerConnection, request: Request) -> Response | None:
-        if token_matches(status_token(KEY, self.uid), request.headers.get("Authorization")):
-            return None
-        self.refused += 1
-        return Response(401, "Unauthorized", Headers())
-
-    def _handle(self, connection: ServerConnection) -> None:
-        connection.send(reports.encode(Snapshot(sequence=self.sequence, report=self.report)).decode())
-        self.connections.append(connection)
-        with contextlib.suppress(ConnectionClosed):
-            for _ in connection:
-                pass
-
-    def say(self, **sections: Any) -> None:
-        """Change sections of the report and send the delta."""
-        after = msgspec.structs.replace(self.report, **sections)
-        self.sequence += 1
-        delta = reports.difference(self.report, after, sequence=self.sequence)
-        self.report = after
-        if delta is None:
-            return
-        for connection in self.connections:
-            with contextlib.suppress(ConnectionClosed):  # a client that went and came back has a newer connection
-                connection.send(reports.encode(delta).decode())
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        for connection in self.connections:
-            connection.close()
-        self.connections.clear()
 
 
 @dataclass
@@ -189,7 +131,7 @@ class World:
         owner = pod["metadata"]["ownerReferences"][0]
         resource = self.resource(owner["name"])
         engine = Engine(
-            host=f"127.0.{self.address // 250}.{self.address % 250 + 2}",
+            host=f"127.{1 + os.getpid() % 250}.{self.address // 250}.{self.address % 250 + 2}",  # of this run's own
             port=self.status_port,
             uid=owner["uid"],
             report=StatusReport(
@@ -287,59 +229,3 @@ class World:
 
     def events(self, reason: str) -> list[Json]:
         return [each for each in self.items("events.events.k8s.io") if each["reason"] == reason]
-
-
-class Door:
-    """A way to the API server that can be shut: a TCP relay on loopback."""
-
-    def __init__(self, target: tuple[str, int]) -> None:
-        self._target = target
-        self._open = True
-        self._sockets: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def shut(self) -> None:
-        """Cut every connection and take no new one."""
-        self._open = False
-        for each in list(self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def open(self) -> None:
-        self._open = True
-
-    def close(self) -> None:
-        """End it for good."""
-        self.shut()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                inner, _ = self._listener.accept()
-                threading.Thread(target=self._join, args=(inner,), daemon=True).start()
-
-    def _join(self, inner: socket.socket) -> None:
-        with inner, contextlib.suppress(OSError):
-            if not self._open:
-                return
-            with socket.create_connection(self._target) as outer:
-                self._sockets |= {inner, outer}
-                back = threading.Thread(target=_relay, args=(outer, inner), daemon=True)
-                back.start()
-                _relay(inner, outer)
-                back.join()
-                self._sockets -= {inner, outer}
-
-
-def _relay(one: socket.socket, other: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := one.recv(65536):
-            other.sendall(chunk)
-    for each in (one, other):
-        with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)

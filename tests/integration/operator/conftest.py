@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.operator_world import KEY, SYSTEM, Operator, World
+from support.operator_world import SYSTEM, Operator, World
+from support.operator_world_engine import KEY
 
 _numbers = itertools.count(1)
 STATUS_PORT = 18080

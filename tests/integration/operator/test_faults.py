@@ -16,7 +16,8 @@ import yaml
 
 from mm_contract.report import EffectiveSection, FiguresSection
 from mm_contract.states import EffectiveState, Phase
-from support.operator_world import SYSTEM, Door, Operator, World, wait_for
+from support.operator_world import SYSTEM, Operator, World, wait_for
+from support.operator_world_door import Door
 
 pytestmark = pytest.mark.apiserver
 QUOTING = EffectiveSection(phase=Phase.QUOTING, state=EffectiveState.RUNNING, ruled_by="spec", reconciled=True)
