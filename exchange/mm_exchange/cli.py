@@ -66,6 +66,11 @@ def main() -> None:
     help='JSON list of {"apiKey","apiSecret","balances"} to open at the start.',
 )
 @click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the ledger in this new SQLite file (else in a temporary one, which goes at the end).",
+)
+@click.option(
     "--old-paths",
     default="live",
     show_default=True,
@@ -93,6 +98,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     speed: float,
     loop: bool,
     accounts: Path | None,
+    ledger: Path | None,
     old_paths: str,
     user_events: str,
     key_in_path: bool,
@@ -117,7 +123,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     )
     options = ServeOptions(
         host=host, port=port, tapes=tapes, synthetic=tuple(dict.fromkeys(synthetic)), flow=flow, seed=seed,
-        speed=speed, loop=loop, accounts=accounts, quirks=quirks,
+        speed=speed, loop=loop, accounts=accounts, ledger=ledger, quirks=quirks,
     )  # fmt: skip
     try:
         _run(options)

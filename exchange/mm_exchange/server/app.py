@@ -18,6 +18,7 @@ from aiohttp import web
 from mm_exchange.clock import WallClock
 from mm_exchange.flow.synthetic import FlowParameters, SyntheticFlow, rules_of
 from mm_exchange.flow.tape import Scan, scan
+from mm_exchange.ledger_file import LedgerFile
 from mm_exchange.limits import LimitValues
 from mm_exchange.server.accounts import load_accounts
 from mm_exchange.server.admin import AdminServer
@@ -48,6 +49,7 @@ class ServeOptions:
     speed: float = 1.0
     loop: bool = False
     accounts: Path | None = None
+    ledger: Path | None = None
     quirks: Quirks = dataclasses.field(default_factory=Quirks)
     limits: LimitValues = dataclasses.field(default_factory=LimitValues)
 
@@ -115,6 +117,17 @@ def _flow_parameters(path: Path | None) -> dict[str, FlowParameters]:
 async def serve(options: ServeOptions, announce: Callable[[dict[str, str]], None]) -> None:
     """Serve until SIGTERM or SIGINT. `announce` gets the listening line once everything answers."""
     exchange, feeds = build(options)
+    ledger = exchange.venue.ledger
+    ledger.spill_to(LedgerFile(options.ledger))
+    try:
+        await _serve(options, exchange, feeds, announce=announce)
+    finally:
+        ledger.close()
+
+
+async def _serve(
+    options: ServeOptions, exchange: Exchange, feeds: list[Any], *, announce: Callable[[dict[str, str]], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -81,6 +81,7 @@ class Exchange:
         self.venue.tick(now_ns)
         self.hub.tick(now_ns // 1_000_000)
         self.flush()
+        self.venue.ledger.spill()
 
     def strike(self, now_ns: int) -> None:
         """Let faults begin and end that change the venue itself."""
