@@ -22,7 +22,7 @@ from mm_contract.claim import Claim, renew_period_seconds, send_deadline_seconds
 from mm_contract.claim_state import ClaimState
 from mm_contract.resource import MarketMaker, MarketMakerSpec, SpecError, load_manifest
 from mm_contract.states import ListenKeyState
-from mm_exchange.frames import mark_payload
+from mm_exchange.payloads import mark_payload
 from mm_runner.core import messages as m
 from mm_runner.core.settings import refusal
 from mm_runner.venue import answers, routes

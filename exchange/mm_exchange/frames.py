@@ -6,29 +6,33 @@ Sans-I/O: listeners are anything with `deliver`. A stream that nobody listens to
 from __future__ import annotations
 
 import dataclasses
-import re
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from mm_exchange.api.public import premium
+from mm_exchange import payloads
 from mm_exchange.market import DepthUpdate, Snapshot, Touch, Trade
+from mm_exchange.statistics import Statistics
+from mm_exchange.stream_names import depth_kind, kline_interval, parse_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_exchange.candles import Candle
     from mm_exchange.market import MarketEvent
-    from mm_exchange.rules import SymbolRules
+    from mm_exchange.statistics import SymbolStatistics
     from mm_exchange.venue import Listing, Venue
 
-# `@depth` without a speed is 250 ms on USD-M futures.
-_DEPTH = re.compile(r"depth(?P<levels>5|10|20)?(@(?P<speed>0|100|250|500)ms)?")
-_PUBLIC = re.compile(r"depth(5|10|20)?(@(0|100|250|500)ms)?|bookTicker|trade")
-_MARKET = re.compile(r"aggTrade|markPrice(@1s)?")
-_AGGREGATION_MS = 100
+_PARTIAL_FASTEST_MS = 100
+_KLINE_MS = 250
+_TICKER_MS = 2000
+_ALL_TICKERS_MS = 1000
+_ALL_TOUCHES_MS = 5000
 
 
 class Frame:
-    """One payload of one stream, in both shapes a socket may want. `parsed` is set for depth frames' faults only."""
+    """One payload of one stream, in both shapes a socket may want."""
 
     __slots__ = ("__dict__", "payload", "stream", "symbol")
 
@@ -50,14 +54,6 @@ class Listener(Protocol):
         """Take one frame; must not block."""
 
 
-def route_of(stream: str) -> str | None:
-    """'public' or 'market': the base a stream is served on; None for a name that is no stream."""
-    _, _, kind = stream.partition("@")
-    if _PUBLIC.fullmatch(kind):
-        return "public"
-    return "market" if _MARKET.fullmatch(kind) else None
-
-
 @dataclasses.dataclass(slots=True)
 class _Diff:
     """Changes gathered for one slow diff stream."""
@@ -72,84 +68,154 @@ class _Diff:
     asks: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
-class _SymbolStreams:
-    """The open streams of one symbol and what they have gathered."""
+@dataclasses.dataclass(slots=True)
+class _Periodic:
+    """A stream that is looked at every `interval_ms`; `build` gives the payloads to send, often none."""
 
-    def __init__(self, listing: Listing) -> None:
+    interval_ms: int
+    due_ms: int
+    build: Callable[[int], list[Any]]
+
+
+class _Streams:
+    """The open streams of one symbol, or (`listing` None) those of the whole market, and what they have gathered."""
+
+    def __init__(self, listing: Listing | None) -> None:
         self.listing = listing
-        self.name = listing.rules.symbol.lower()
+        self.symbol = listing.rules.symbol if listing is not None else None
         self.listeners: dict[str, set[Listener]] = {}
+        self.names: dict[str, str] = {}
         self.diffs: dict[str, _Diff] = {}
-        self.periodic: dict[str, int] = {}
-        self.group: list[Trade] = []
-        self.group_due_ms = 0
-        self.aggregate_id = 1_000_000
+        self.periodic: dict[str, _Periodic] = {}
 
 
 class StreamHub:
-    """All public streams of a venue."""
+    """All public streams of a venue.
 
-    def __init__(self, venue: Venue) -> None:
+    Args:
+        venue: whose market is told.
+        statistics: derived figures; the hub feeds them with every event.
+    """
+
+    def __init__(self, venue: Venue, statistics: Statistics | None = None) -> None:
         self._venue = venue
-        self._symbols: dict[str, _SymbolStreams] = {}
+        self.statistics = statistics or Statistics(venue)
+        self._symbols: dict[str, _Streams] = {}
+        self._all = _Streams(None)
+
+    # -- who listens -------------------------------------------------------------------------------------------
 
     def subscribe(self, stream: str, listener: Listener, *, now_ms: int) -> bool:
         """Add a listener; False when there is no such stream (the venue then stays silent)."""
-        symbol, _, kind = stream.partition("@")
-        listing = self._venue.listings.get(symbol.upper())
-        if listing is None or symbol != symbol.lower() or route_of(stream) is None:
+        name = parse_stream(stream)
+        streams = self._streams(name.symbol) if name is not None else None
+        if name is None or streams is None:
             return False
-        streams = self._symbols.get(symbol.upper())
-        if streams is None:
-            streams = self._symbols[symbol.upper()] = _SymbolStreams(listing)
-        listeners = streams.listeners.setdefault(kind, set())
+        listeners = streams.listeners.setdefault(name.kind, set())
         if not listeners:
-            self._open(streams, kind, now_ms=now_ms)
+            streams.names[name.kind] = stream
+            self._open(streams, name.kind, now_ms=now_ms)
         listeners.add(listener)
         return True
 
+    def _streams(self, symbol: str) -> _Streams | None:
+        if not symbol:
+            return self._all
+        found = self._symbols.get(symbol)
+        listing = self._venue.listings.get(symbol)
+        if found is None and listing is not None:
+            found = self._symbols[symbol] = _Streams(listing)
+        return found
+
     def unsubscribe(self, stream: str, listener: Listener) -> None:
         """Remove a listener; the last one closes the stream."""
-        symbol, _, kind = stream.partition("@")
-        streams = self._symbols.get(symbol.upper())
-        listeners = streams.listeners.get(kind) if streams is not None else None
-        if streams is None or listeners is None:
+        name = parse_stream(stream)
+        streams = self._streams(name.symbol) if name is not None else None
+        listeners = streams.listeners.get(name.kind) if streams is not None and name is not None else None
+        if streams is None or name is None or listeners is None:
             return
         listeners.discard(listener)
         if not listeners:
-            del streams.listeners[kind]
-            streams.diffs.pop(kind, None)
-            streams.periodic.pop(kind, None)
+            for opened in (streams.listeners, streams.diffs, streams.periodic, streams.names):
+                opened.pop(name.kind, None)
 
-    def _open(self, streams: _SymbolStreams, kind: str, *, now_ms: int) -> None:
-        depth = _DEPTH.fullmatch(kind)
-        if depth is None:
-            if kind.startswith("markPrice"):
-                streams.periodic[kind] = now_ms
+    def _open(self, streams: _Streams, kind: str, *, now_ms: int) -> None:
+        periodic = self._periodic_of_all(kind) if streams.listing is None else self._periodic_of(streams.listing, kind)
+        if periodic is not None:
+            interval_ms, build = periodic
+            streams.periodic[kind] = _Periodic(interval_ms, now_ms, build)
             return
-        interval = int(depth["speed"] or 250)
-        if depth["levels"]:
-            streams.periodic[kind] = now_ms
-        elif interval:
+        depth = depth_kind(kind)
+        if depth is not None and depth.interval_ms and streams.listing is not None:
             book = streams.listing.market.book
-            streams.diffs[kind] = _Diff(interval, now_ms + interval, book.last_update_id)
+            streams.diffs[kind] = _Diff(depth.interval_ms, now_ms + depth.interval_ms, book.last_update_id)
+
+    def _periodic_of(self, listing: Listing, kind: str) -> tuple[int, Callable[[int], list[Any]]] | None:
+        """How a symbol's timed stream is built: its interval and its payloads."""
+        figures = self.statistics.of(listing.rules.symbol)
+        depth, interval = depth_kind(kind), kline_interval(kind)
+        if depth is not None and depth.levels:
+            levels = depth.levels
+            return (depth.interval_ms or _PARTIAL_FASTEST_MS,
+                    lambda now_ms: [payloads.partial_payload(listing, levels, now_ms=now_ms)])  # fmt: skip
+        if interval is not None:
+            return _KLINE_MS, _Candles(figures, interval, continuous=kind.startswith("continuous")).payloads
+        if kind.startswith("markPrice"):
+            return _mark_interval(kind), lambda now_ms: [payloads.mark_payload(listing, now_ms)]
+        if kind in ("ticker", "miniTicker"):
+            return _TICKER_MS, lambda now_ms: [_ticker(figures, now_ms, mini=kind == "miniTicker")]
+        return None
+
+    def _periodic_of_all(self, kind: str) -> tuple[int, Callable[[int], list[Any]]] | None:
+        """How a timed stream of the whole market is built. Streams of rare events have none: they stay idle."""
+        if kind == "!bookTicker":
+            return _ALL_TOUCHES_MS, self._touches
+        if kind.startswith("!markPrice"):
+            return _mark_interval(kind), lambda now_ms: [self._marks(now_ms)]
+        if kind in ("!ticker@arr", "!miniTicker@arr"):
+            return _ALL_TICKERS_MS, partial(self._tickers, {}, mini=kind == "!miniTicker@arr")
+        return None
+
+    def _touches(self, _now_ms: int) -> list[Any]:
+        listings = self._venue.listings.values()
+        return [payloads.touch_payload(one.market.touch, one.rules) for one in listings if one.market.touch is not None]
+
+    def _marks(self, now_ms: int) -> list[Any]:
+        return [payloads.mark_payload(listing, now_ms) for listing in self._venue.listings.values()]
+
+    def _tickers(self, sent: dict[str, int], now_ms: int, *, mini: bool) -> list[Any]:
+        """Only symbols whose figures changed since the last array; no array when none did."""
+        changed = []
+        for figures in self.statistics.every():
+            symbol = figures.listing.rules.symbol
+            if sent.get(symbol) != figures.trades:
+                sent[symbol] = figures.trades
+                changed.append(_ticker(figures, now_ms, mini=mini))
+        return [changed] if changed else []
+
+    # -- what they hear ----------------------------------------------------------------------------------------
 
     def publish(self, event: MarketEvent, now_ms: int) -> None:
         """Send one event to whoever listens."""
         streams = self._symbols.get(event.symbol)
-        if streams is None or not streams.listeners:
+        if isinstance(event, Trade):
+            ended = self.statistics.of(event.symbol).on_trade(event, now_ms)
+            if streams is not None and streams.listing is not None:
+                rules = streams.listing.rules
+                self._send(streams, "trade", lambda: payloads.trade_payload(event, rules))
+                if ended is not None:
+                    self._send(streams, "aggTrade", lambda: payloads.aggregate_payload(ended, rules))
             return
+        if streams is None or streams.listing is None or not streams.listeners:
+            return
+        rules = streams.listing.rules
         match event:
             case DepthUpdate():
                 for diff in streams.diffs.values():
                     _gather(diff, event)
-                self._send(streams, "depth@0ms", lambda: depth_payload(event, streams.listing.rules))
+                self._send(streams, "depth@0ms", lambda: payloads.depth_payload(event, rules))
             case Touch():
-                self._send(streams, "bookTicker", lambda: touch_payload(event, streams.listing.rules))
-            case Trade():
-                self._send(streams, "trade", lambda: trade_payload(event, streams.listing.rules))
-                if "aggTrade" in streams.listeners:
-                    self._aggregate(streams, event, now_ms=now_ms)
+                self._send(streams, "bookTicker", lambda: payloads.touch_payload(event, rules))
             case Snapshot():
                 # The book starts anew: what was gathered belongs to the old one, and `pu` must show the break.
                 for diff in streams.diffs.values():
@@ -158,69 +224,90 @@ class StreamHub:
                     diff.first_id, diff.previous_id = 0, event.last_id
 
     def tick(self, now_ms: int) -> None:
-        """Send what is due by time: slow depth, partial books, mark prices, aggregated trades."""
+        """Send what is due by time: slow depth, partial books, prices, candles, aggregated trades."""
+        self.statistics.tick(now_ms)
         for streams in self._symbols.values():
-            for kind, diff in streams.diffs.items():
-                if diff.due_ms <= now_ms:
-                    self._flush(streams, kind, diff=diff, now_ms=now_ms)
-            for kind, due_ms in streams.periodic.items():
-                if due_ms <= now_ms:
-                    self._periodic(streams, kind, now_ms=now_ms)
-            if streams.group and streams.group_due_ms <= now_ms:
-                self._flush_group(streams)
+            self._tick(streams, now_ms)
+        self._tick(self._all, now_ms)
+        for rules, ended in self.statistics.due(now_ms):
+            opened = self._symbols.get(rules.symbol)
+            if opened is not None:
+                self._send(opened, "aggTrade", partial(payloads.aggregate_payload, ended, rules))
 
-    def _flush(self, streams: _SymbolStreams, kind: str, *, diff: _Diff, now_ms: int) -> None:
+    def _tick(self, streams: _Streams, now_ms: int) -> None:
+        for kind, diff in streams.diffs.items():
+            if diff.due_ms <= now_ms:
+                self._flush(streams, kind, diff=diff, now_ms=now_ms)
+        for kind, timed in streams.periodic.items():
+            if timed.due_ms <= now_ms:
+                timed.due_ms = _next(timed.due_ms, timed.interval_ms, now_ms=now_ms)
+                for payload in timed.build(now_ms):
+                    self._send(streams, kind, partial(_same, payload))
+
+    def _flush(self, streams: _Streams, kind: str, *, diff: _Diff, now_ms: int) -> None:
         diff.due_ms = _next(diff.due_ms, diff.interval_ms, now_ms=now_ms)
-        if not diff.first_id:
+        if not diff.first_id or streams.listing is None:
             return
+        rules = streams.listing.rules
         update = DepthUpdate(
-            streams.listing.rules.symbol, now_ms, diff.transaction_ms, diff.first_id, diff.last_id,
-            diff.previous_id, sorted(diff.bids.items()), sorted(diff.asks.items()),
+            rules.symbol, now_ms, diff.transaction_ms, diff.first_id, diff.last_id, diff.previous_id,
+            sorted(diff.bids.items()), sorted(diff.asks.items()),
         )  # fmt: skip
         diff.previous_id, diff.first_id = diff.last_id, 0
         diff.bids.clear()
         diff.asks.clear()
-        self._send(streams, kind, lambda: depth_payload(update, streams.listing.rules))
+        self._send(streams, kind, lambda: payloads.depth_payload(update, rules))
 
-    def _periodic(self, streams: _SymbolStreams, kind: str, *, now_ms: int) -> None:
-        depth = _DEPTH.fullmatch(kind)
-        if depth is not None:
-            interval = int(depth["speed"] or 250) or 100
-            levels = int(depth["levels"])
-            self._send(streams, kind, lambda: partial_payload(streams.listing, levels, now_ms=now_ms))
-        else:
-            interval = 1000 if kind.endswith("@1s") else 3000
-            self._send(streams, kind, lambda: mark_payload(streams.listing, now_ms))
-        streams.periodic[kind] = _next(streams.periodic[kind], interval, now_ms=now_ms)
-
-    def _aggregate(self, streams: _SymbolStreams, trade: Trade, *, now_ms: int) -> None:
-        """Fills of one taker order at one price become one aggTrade: same time, price and side."""
-        group = streams.group
-        if group and _key(group[-1]) != _key(trade):
-            self._flush_group(streams)
-        if not streams.group:
-            streams.group_due_ms = now_ms + _AGGREGATION_MS
-        streams.group.append(trade)
-
-    def _flush_group(self, streams: _SymbolStreams) -> None:
-        group, streams.group = streams.group, []
-        streams.aggregate_id += 1
-        self._send(
-            streams, "aggTrade", lambda: aggregate_payload(group, streams.aggregate_id, rules=streams.listing.rules)
-        )
-
-    def _send(self, streams: _SymbolStreams, kind: str, build: Any) -> None:
+    def _send(self, streams: _Streams, kind: str, build: Callable[[], Any]) -> None:
         listeners = streams.listeners.get(kind)
         if not listeners:
             return
-        frame = Frame(f"{streams.name}@{kind}", orjson.dumps(build()), streams.listing.rules.symbol)
+        frame = Frame(streams.names[kind], orjson.dumps(build()), streams.symbol)
         # A listener may leave while it is delivered to (a slow consumer is closed).
         for listener in tuple(listeners):
             listener.deliver(frame)
 
 
-def _key(trade: Trade) -> tuple[int, int, bool]:
-    return trade.transaction_ms, trade.price, trade.buyer_is_maker
+class _Candles:
+    """One candle stream: the present candle when it changed, and once more, closed, when its span is over."""
+
+    def __init__(self, figures: SymbolStatistics, interval: str, *, continuous: bool) -> None:
+        self._figures = figures
+        self._interval = interval
+        self._continuous = continuous
+        self._shown: Candle | None = None
+        self._seen = -1
+
+    def payloads(self, now_ms: int) -> list[Any]:
+        """Frames that are due."""
+        current = self._figures.traded.current(self._interval, now_ms)
+        if current is None:
+            return []
+        due: list[Any] = []
+        if self._shown is not None and self._shown.open_ms != current.open_ms:
+            ended = self._figures.traded.span(self._interval, self._shown.open_ms)
+            due.append(self._frame(ended or self._shown, now_ms, closed=True))
+        elif self._seen == self._figures.trades:
+            return []
+        self._shown, self._seen = current, self._figures.trades
+        return [*due, self._frame(current, now_ms, closed=False)]
+
+    def _frame(self, candle: Candle, now_ms: int, *, closed: bool) -> dict[str, Any]:
+        build = payloads.continuous_kline_payload if self._continuous else payloads.kline_payload
+        return build(candle, self._interval, rules=self._figures.listing.rules, now_ms=now_ms, closed=closed)
+
+
+def _ticker(figures: SymbolStatistics, now_ms: int, *, mini: bool) -> dict[str, Any]:
+    build = payloads.mini_ticker_payload if mini else payloads.ticker_payload
+    return build(figures.day(now_ms), figures.listing.rules, now_ms=now_ms)
+
+
+def _mark_interval(kind: str) -> int:
+    return 1000 if kind.endswith("@1s") else 3000
+
+
+def _same(payload: Any) -> Any:
+    return payload
 
 
 def _next(due_ms: int, interval_ms: int, *, now_ms: int) -> int:
@@ -236,67 +323,3 @@ def _gather(diff: _Diff, event: DepthUpdate) -> None:
     diff.last_id, diff.transaction_ms = event.last_id, event.transaction_ms
     diff.bids.update(event.bids)
     diff.asks.update(event.asks)
-
-
-def _rows(levels: Any, rules: SymbolRules) -> list[tuple[str, str]]:
-    price, quantity = rules.prices.text, rules.quantities.text
-    return [(price(at), quantity(size)) for at, size in levels]
-
-
-def depth_payload(event: DepthUpdate, rules: SymbolRules) -> dict[str, Any]:
-    """A diff depth frame."""
-    return {
-        "e": "depthUpdate", "E": event.event_ms, "T": event.transaction_ms, "s": event.symbol,
-        "U": event.first_id, "u": event.last_id, "pu": event.previous_id,
-        "b": _rows(event.bids, rules), "a": _rows(event.asks, rules),
-    }  # fmt: skip
-
-
-def partial_payload(listing: Listing, levels: int, *, now_ms: int) -> dict[str, Any]:
-    """A partial book frame: the best levels, absolute."""
-    book, rules = listing.market.book, listing.rules
-    last = book.last_update_id
-    return {
-        "e": "depthUpdate", "E": now_ms, "T": listing.market.event_ms, "s": rules.symbol, "U": last, "u": last,
-        "pu": last, "b": _rows(book.bids(levels), rules), "a": _rows(book.asks(levels), rules),
-    }  # fmt: skip
-
-
-def touch_payload(touch: Touch, rules: SymbolRules) -> dict[str, Any]:
-    """A bookTicker frame."""
-    price, quantity = rules.prices.text, rules.quantities.text
-    return {
-        "e": "bookTicker", "u": touch.update_id, "s": touch.symbol, "b": price(touch.bid),
-        "B": quantity(touch.bid_quantity), "a": price(touch.ask), "A": quantity(touch.ask_quantity),
-        "T": touch.transaction_ms, "E": touch.event_ms,
-    }  # fmt: skip
-
-
-def trade_payload(trade: Trade, rules: SymbolRules) -> dict[str, Any]:
-    """A trade frame."""
-    return {
-        "e": "trade", "E": trade.event_ms, "T": trade.transaction_ms, "s": trade.symbol, "t": trade.trade_id,
-        "p": rules.prices.text(trade.price), "q": rules.quantities.text(trade.quantity),
-        "X": "MARKET" if trade.market else "INSURANCE_FUND", "m": trade.buyer_is_maker,
-    }  # fmt: skip
-
-
-def aggregate_payload(group: list[Trade], aggregate_id: int, *, rules: SymbolRules) -> dict[str, Any]:
-    """An aggTrade frame of the fills of one taker order at one price."""
-    first, last = group[0], group[-1]
-    quantity = rules.quantities.text(sum(trade.quantity for trade in group))
-    return {
-        "e": "aggTrade", "E": last.event_ms, "s": first.symbol, "a": aggregate_id,
-        "p": rules.prices.text(first.price), "q": quantity, "nq": quantity, "f": first.trade_id,
-        "l": last.trade_id, "T": last.transaction_ms, "m": first.buyer_is_maker,
-    }  # fmt: skip
-
-
-def mark_payload(listing: Listing, now_ms: int) -> dict[str, Any]:
-    """A markPrice frame."""
-    shown = premium(listing, now_ms)
-    return {
-        "e": "markPriceUpdate", "E": now_ms, "s": shown["symbol"], "p": shown["markPrice"],
-        "ap": shown["markPrice"], "P": shown["estimatedSettlePrice"], "i": shown["indexPrice"],
-        "r": shown["lastFundingRate"], "T": shown["nextFundingTime"],
-    }  # fmt: skip

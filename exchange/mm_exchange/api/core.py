@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mm_exchange.amended import Amendments
 from mm_exchange.api.params import Params
 from mm_exchange.errors import VenueError
 from mm_exchange.limits import LimitValues, OrderLimits, RequestLimits
 from mm_exchange.signing import check_signature, check_time, signed_payload
+from mm_exchange.statistics import Statistics
 
 if TYPE_CHECKING:
     from random import Random
@@ -109,9 +111,10 @@ class Api:
         venue: what the calls act on.
         limits: the venue's published limits, or smaller ones for tests.
         rng: makes listenKeys.
+        statistics: derived figures of the public market; somebody else feeds them.
     """
 
-    def __init__(self, venue: Venue, *, limits: LimitValues, rng: Random) -> None:
+    def __init__(self, venue: Venue, *, limits: LimitValues, rng: Random, statistics: Statistics | None = None) -> None:
         # Endpoint modules need the types above; the table is put together here, once.
         from mm_exchange.api.table import ENDPOINTS  # noqa: PLC0415
 
@@ -122,6 +125,8 @@ class Api:
         self.skew_ms = 0
         self.requests = RequestLimits(limits)
         self.orders = OrderLimits(limits)
+        self.amendments = Amendments()
+        self.statistics = statistics or Statistics(venue)
         self._endpoints = ENDPOINTS
 
     def handle(self, request: Request, now_ns: int) -> Reply:

@@ -108,22 +108,6 @@ def depth(call: Call) -> dict[str, Any]:
     }
 
 
-def trades(call: Call) -> list[dict[str, Any]]:
-    """GET /fapi/v1/trades: the latest public trades."""
-    listing = call.venue.listing(call.params.symbol())
-    limit = min(call.params.integer("limit") or 500, 1000)
-    rules = listing.rules
-    return [
-        {
-            "id": trade.trade_id, "price": rules.prices.text(trade.price),
-            "qty": rules.quantities.text(trade.quantity),
-            "quoteQty": plain(MONEY.decimal(rules.notional(trade.price, trade.quantity))),
-            "time": trade.transaction_ms, "isBuyerMaker": trade.buyer_is_maker, "isRPITrade": False,
-        }
-        for trade in list(listing.market.recent_trades)[-limit:]
-    ]  # fmt: skip
-
-
 def _each(call: Call, view: Any) -> Any:
     """One object for a symbol, a list of all without."""
     symbol = call.params.get("symbol")

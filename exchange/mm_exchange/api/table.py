@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange.api import accounts, orders, public
+from mm_exchange.api import accounts, amendments, history, orders, public, standing
 from mm_exchange.api.core import Endpoint, Handler, Security
 
 if TYPE_CHECKING:
@@ -28,20 +28,31 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v1/time"): Endpoint(public.time),
     ("GET", "/fapi/v1/exchangeInfo"): Endpoint(public.exchange_info),
     ("GET", "/fapi/v1/depth"): Endpoint(public.depth, weight=public.depth_weight),
-    ("GET", "/fapi/v1/trades"): Endpoint(public.trades, weight=5),
+    ("GET", "/fapi/v1/trades"): Endpoint(history.trades, weight=5),
+    ("GET", "/fapi/v1/historicalTrades"): Endpoint(history.historical_trades, _KEY, 20),
+    ("GET", "/fapi/v1/aggTrades"): Endpoint(history.aggregate_trades, weight=20),
+    ("GET", "/fapi/v1/klines"): Endpoint(history.klines, weight=history.candles_weight),
+    ("GET", "/fapi/v1/continuousKlines"): Endpoint(history.continuous_klines, weight=history.candles_weight),
+    ("GET", "/fapi/v1/markPriceKlines"): Endpoint(history.mark_klines, weight=history.candles_weight),
+    ("GET", "/fapi/v1/indexPriceKlines"): Endpoint(history.index_klines, weight=history.candles_weight),
+    ("GET", "/fapi/v1/premiumIndexKlines"): Endpoint(history.premium_klines, weight=history.candles_weight),
+    ("GET", "/fapi/v1/ticker/24hr"): Endpoint(history.day_ticker, weight=_by_symbol(1, 40)),
+    ("GET", "/fapi/v1/openInterest"): Endpoint(history.open_interest),
     ("GET", "/fapi/v1/premiumIndex"): Endpoint(public.premium_index, weight=_by_symbol(1, 10)),
     ("GET", "/fapi/v1/ticker/bookTicker"): Endpoint(public.book_ticker, weight=_by_symbol(2, 5)),
     ("GET", "/fapi/v1/ticker/price"): Endpoint(public.price_ticker, weight=_by_symbol(1, 2)),
     ("GET", "/fapi/v2/ticker/price"): Endpoint(public.price_ticker, weight=_by_symbol(1, 2)),
     ("POST", "/fapi/v1/order"): Endpoint(orders.place, _SIGNED, 0, orders=(1, 1), enters=True),
     ("POST", "/fapi/v1/order/test"): _signed(orders.test_place, 0),
-    ("PUT", "/fapi/v1/order"): Endpoint(orders.amend, _SIGNED, 0, orders=(1, 1)),
+    ("PUT", "/fapi/v1/order"): Endpoint(amendments.amend, _SIGNED, 0, orders=(1, 1)),
     ("GET", "/fapi/v1/order"): _signed(orders.query),
     ("DELETE", "/fapi/v1/order"): _signed(orders.cancel),
     ("GET", "/fapi/v1/openOrder"): _signed(orders.open_order),
     ("GET", "/fapi/v1/openOrders"): _signed(orders.open_orders, orders.open_orders_weight),
     ("GET", "/fapi/v1/allOrders"): _signed(orders.all_orders, 5),
     ("POST", "/fapi/v1/batchOrders"): Endpoint(orders.place_batch, _SIGNED, 5, orders=(5, 1), enters=True),
+    ("PUT", "/fapi/v1/batchOrders"): Endpoint(amendments.amend_batch, _SIGNED, 5, orders=(5, 1)),
+    ("GET", "/fapi/v1/orderAmendment"): _signed(amendments.history),
     ("DELETE", "/fapi/v1/batchOrders"): _signed(orders.cancel_batch),
     ("DELETE", "/fapi/v1/allOpenOrders"): _signed(orders.cancel_all),
     ("POST", "/fapi/v1/countdownCancelAll"): _signed(orders.countdown, 10),
@@ -55,6 +66,9 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v1/commissionRate"): _signed(accounts.commission_rate, 20),
     ("GET", "/fapi/v1/accountConfig"): _signed(accounts.account_config, 5),
     ("GET", "/fapi/v1/symbolConfig"): _signed(accounts.symbol_config, 5),
+    ("GET", "/fapi/v1/forceOrders"): _signed(standing.force_orders, _by_symbol(20, 50)),
+    ("GET", "/fapi/v1/adlQuantile"): _signed(standing.adl_quantile, 5),
+    ("GET", "/fapi/v1/apiTradingStatus"): _signed(standing.api_trading_status, _by_symbol(1, 10)),
     ("GET", "/fapi/v1/rateLimit/order"): _signed(accounts.order_rate_limits),
     ("GET", "/fapi/v2/account"): _signed(accounts.account_v2, 5),
     ("GET", "/fapi/v3/account"): _signed(accounts.account_v3, 5),

@@ -14,6 +14,7 @@ from mm_exchange.faults import FaultPlan
 from mm_exchange.filters import Filters
 from mm_exchange.frames import StreamHub
 from mm_exchange.limits import LimitValues
+from mm_exchange.statistics import Statistics
 from mm_exchange.venue import Venue
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class Exchange:
         self.quirks = quirks
         self.seed = seed
         self.venue = Venue()
-        self.api = Api(self.venue, limits=limits, rng=Random(f"{seed}-keys"))  # noqa: S311 - a test double's keys
-        self.hub = StreamHub(self.venue)
+        self.statistics = Statistics(self.venue)
+        rng = Random(f"{seed}-keys")  # noqa: S311 - a test double's keys
+        self.api = Api(self.venue, limits=limits, rng=rng, statistics=self.statistics)
+        self.hub = StreamHub(self.venue, self.statistics)
         self.faults = FaultPlan(self.venue.ledger, seed=seed)
         self.filters = Filters(self.venue.listings, self.faults)
         self.synthetic: dict[str, SyntheticFlow] = {}

@@ -18,10 +18,11 @@ from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from mm_exchange.faults import Subject
-from mm_exchange.frames import Frame, route_of
+from mm_exchange.frames import Frame
 from mm_exchange.server.faulty import cut
 from mm_exchange.server.faulty_sockets import FaultyLine, refused_handshake
 from mm_exchange.server.ws_api import WsApi
+from mm_exchange.stream_names import route_of
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection

@@ -224,6 +224,9 @@ def test_every_endpoint_of_the_table_answers(world, client):
         "origClientOrderId": "x",
         "batchOrders": "[{}]",
         "origClientOrderIdList": '["x"]',
+        "pair": "ETHUSDT",
+        "contractType": "PERPETUAL",
+        "interval": "1m",
     }
     for method, path in ENDPOINTS:
         reply = client(method, path, **plain)

@@ -3,8 +3,9 @@
 import orjson
 import pytest
 
-from mm_exchange.frames import StreamHub, route_of
+from mm_exchange.frames import StreamHub
 from mm_exchange.market import DepthUpdate, Snapshot, Trade
+from mm_exchange.stream_names import route_of
 
 
 class Ear:

@@ -11,8 +11,14 @@ ETH, QUIET = "ETH/USDT:USDT", "QUIET/USDT:USDT"
 def client(where):
     ex = binanceusdm({"apiKey": where["apiKey"], "secret": where["apiSecret"], "enableRateLimit": False})
     rest, ws = where["rest"], where["ws"]
-    for name, version in (("fapiPublic", 1), ("fapiPrivate", 1), ("fapiPublicV2", 2), ("fapiPrivateV2", 2),
-                          ("fapiPublicV3", 3), ("fapiPrivateV3", 3)):
+    for name, version in (
+        ("fapiPublic", 1),
+        ("fapiPrivate", 1),
+        ("fapiPublicV2", 2),
+        ("fapiPrivateV2", 2),
+        ("fapiPublicV3", 3),
+        ("fapiPrivateV3", 3),
+    ):
         ex.urls["api"][name] = f"{rest}/fapi/v{version}"
     ex.urls["api"]["fapiData"] = f"{rest}/futures/data"
     ex.urls["api"]["ws"]["linear"] = f"{ws}/ws"
@@ -28,7 +34,6 @@ def client(where):
 async def public(report, ex):
     await report.wait("load_markets", ex.load_markets())
     await report.wait("fetch_time", ex.fetch_time())
-    await report.wait("fetch_status", ex.fetch_status()) if False else None
     await report.wait("fetch_order_book", ex.fetch_order_book(ETH, 100))
     await report.wait("fetch_trades", ex.fetch_trades(ETH, limit=20))
     await report.wait("fetch_trades_since", ex.fetch_trades(ETH, since=ex.milliseconds() - 600_000, limit=20))
@@ -66,28 +71,35 @@ async def orders(report, ex):
     number = placed["id"] if placed else "1"
     await report.wait("edit_order", ex.edit_order(number, QUIET, "limit", "buy", 3, 97.5))
     await report.wait("fetch_order", ex.fetch_order(number, QUIET))
-    await report.wait("fetch_open_order", ex.fetch_open_order(number, QUIET)) if ex.has.get("fetchOpenOrder") else None
+    await report.wait("fetch_open_order", ex.fetch_open_order(number, QUIET))
     await report.wait("fetch_open_orders", ex.fetch_open_orders(QUIET))
     await report.wait("cancel_order", ex.cancel_order(number, QUIET))
     await report.wait("cancel_order_again", ex.cancel_order(number, QUIET))
     await report.wait("fetch_order_unknown", ex.fetch_order("1", QUIET))
     await report.wait("create_order_crossing", ex.create_order(QUIET, "limit", "buy", 1, 101.0, {"postOnly": True}))
     await report.wait("create_order_too_big", ex.create_order(QUIET, "limit", "buy", 9000, 98.0))
-    await report.wait("create_order_reduce_flat", ex.create_order(QUIET, "market", "sell", 1, None,
-                                                                   {"reduceOnly": True}))
+    await report.wait(
+        "create_order_reduce_flat", ex.create_order(QUIET, "market", "sell", 1, None, {"reduceOnly": True})
+    )
     batch = [{"symbol": QUIET, "type": "limit", "side": "buy", "amount": 1, "price": price} for price in (97.0, 96.9)]
     made = await report.wait("create_orders", ex.create_orders(batch))
-    await report.wait("edit_orders", ex.edit_orders(
-        [{"id": row["id"], "symbol": QUIET, "type": "limit", "side": "buy", "amount": 2, "price": 96.5}
-         for row in made or []])) if ex.has.get("editOrders") else None
+    await report.wait(
+        "edit_orders",
+        ex.edit_orders(
+            [
+                {"id": row["id"], "symbol": QUIET, "type": "limit", "side": "buy", "amount": 2, "price": 96.5}
+                for row in made or []
+            ]
+        ),
+    )
     await report.wait("cancel_orders", ex.cancel_orders([row["id"] for row in made or []], QUIET))
     await report.wait("create_limit", ex.create_order(QUIET, "limit", "sell", 1, 103.0))
-    await report.wait("cancel_all_orders_after", ex.cancel_all_orders_after(0, {"symbol": "QUIETUSDT"})) \
-        if ex.has.get("cancelAllOrdersAfter") else None
+    countdown = {"symbol": "QUIETUSDT", "countdownTime": 60_000}
+    await report.wait("countdown", ex.fapiPrivatePostCountdownCancelAll(countdown))
+    await report.wait("countdown_disarm", ex.fapiPrivatePostCountdownCancelAll(countdown | {"countdownTime": 0}))
     await report.wait("cancel_all_orders", ex.cancel_all_orders(QUIET))
     await report.wait("create_market", ex.create_order(QUIET, "market", "buy", 2))
     await report.wait("fetch_positions", ex.fetch_positions([QUIET]))
-    await report.wait("fetch_position", ex.fetch_position(QUIET)) if ex.has.get("fetchPosition") is True else None
     await report.wait("fetch_positions_risk", ex.fetch_positions_risk([QUIET]))
     await report.wait("close_reduce_only", ex.create_order(QUIET, "market", "sell", 2, None, {"reduceOnly": True}))
     await report.wait("fetch_orders", ex.fetch_orders(QUIET))

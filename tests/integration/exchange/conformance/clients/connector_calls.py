@@ -111,8 +111,12 @@ def streams(report, where):
         (market_base, "agg_trade", {"symbol": ETH}, "aggTrade"),
         (market_base, "mark_price", {"symbol": ETH, "speed": 1}, "markPriceUpdate"),
         (market_base, "kline", {"symbol": ETH, "interval": "1m"}, "kline"),
-        (market_base, "continuous_kline",
-         {"pair": ETH, "contractType": "perpetual", "interval": "1m"}, "continuous_kline"),
+        (
+            market_base,
+            "continuous_kline",
+            {"pair": ETH, "contractType": "perpetual", "interval": "1m"},
+            "continuous_kline",
+        ),
         (market_base, "mini_ticker", {"symbol": ETH}, "24hrMiniTicker"),
         (market_base, "ticker", {"symbol": ETH}, "24hrTicker"),
     )
@@ -139,8 +143,9 @@ def user(report, it, where, admin):
     stream = Stream(where["ws"] + "/private", combined=True)
     stream.client.user_data(key, id=1)
     stream.first(lambda frame: frame.get("id") == 1)
-    it.new_order(symbol=QUIET, side="BUY", type="LIMIT", timeInForce="GTC", quantity=1, price=98,
-                 newClientOrderId="watched")
+    it.new_order(
+        symbol=QUIET, side="BUY", type="LIMIT", timeInForce="GTC", quantity=1, price=98, newClientOrderId="watched"
+    )
     admin.post("/admin/trade", symbol=QUIET, side="SELL", quantity="1")
     report.call("user_data", stream.first, lambda frame: frame.get("data", {}).get("o", {}).get("X") == "FILLED")
     stream.client.stop()

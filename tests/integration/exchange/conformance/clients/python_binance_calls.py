@@ -28,10 +28,13 @@ async def public(report, it):
     await report.wait("futures_klines", it.futures_klines(symbol=ETH, interval="1m", limit=5))
     await report.wait("futures_mark_price_klines", it.futures_mark_price_klines(symbol=ETH, interval="1m", limit=5))
     await report.wait("futures_index_price_klines", it.futures_index_price_klines(pair=ETH, interval="1m", limit=5))
-    await report.wait("futures_premium_index_klines",
-                      it.futures_premium_index_klines(symbol=ETH, interval="1m", limit=5))
-    await report.wait("futures_continuous_klines",
-                      it.futures_continuous_klines(pair=ETH, contractType="PERPETUAL", interval="1m", limit=5))
+    await report.wait(
+        "futures_premium_index_klines", it.futures_premium_index_klines(symbol=ETH, interval="1m", limit=5)
+    )
+    await report.wait(
+        "futures_continuous_klines",
+        it.futures_continuous_klines(pair=ETH, contractType="PERPETUAL", interval="1m", limit=5),
+    )
     await report.wait("futures_mark_price", it.futures_mark_price(symbol=ETH))
     await report.wait("futures_mark_price_all", it.futures_mark_price())
     await report.wait("futures_funding_rate", it.futures_funding_rate(symbol=ETH, limit=3))
@@ -46,12 +49,13 @@ async def public(report, it):
 
 async def settings(report, it):
     await report.wait("futures_change_leverage", it.futures_change_leverage(symbol=QUIET, leverage=7))
-    await report.wait("futures_change_margin_type",
-                      it.futures_change_margin_type(symbol=QUIET, marginType="ISOLATED"))
-    await report.wait("futures_change_margin_type_again",
-                      it.futures_change_margin_type(symbol=QUIET, marginType="ISOLATED"))
-    await report.wait("futures_change_margin_type_back",
-                      it.futures_change_margin_type(symbol=QUIET, marginType="CROSSED"))
+    await report.wait("futures_change_margin_type", it.futures_change_margin_type(symbol=QUIET, marginType="ISOLATED"))
+    await report.wait(
+        "futures_change_margin_type_again", it.futures_change_margin_type(symbol=QUIET, marginType="ISOLATED")
+    )
+    await report.wait(
+        "futures_change_margin_type_back", it.futures_change_margin_type(symbol=QUIET, marginType="CROSSED")
+    )
     await report.wait("futures_get_position_mode", it.futures_get_position_mode())
     await report.wait("futures_change_position_mode_same", it.futures_change_position_mode(dualSidePosition="false"))
     await report.wait("futures_get_multi_assets_mode", it.futures_get_multi_assets_mode())
@@ -79,20 +83,31 @@ async def orders(report, it):
     await report.wait("futures_create_order_crossing", it.futures_create_order(price="101", **limit))
     batch = [limit | {"price": price} for price in ("97", "101")]
     made = await report.wait("futures_place_batch_order", it.futures_place_batch_order(batchOrders=batch)) or []
-    await report.wait("futures_cancel_orders", it.futures_cancel_orders(
-        symbol=QUIET, orderidlist=[row["orderId"] for row in made if "orderId" in row]))
-    await report.wait("futures_countdown_cancel_all",
-                      it.futures_countdown_cancel_all(symbol=QUIET, countdownTime=60000))
+    await report.wait(
+        "futures_cancel_orders",
+        it.futures_cancel_orders(symbol=QUIET, orderidlist=[row["orderId"] for row in made if "orderId" in row]),
+    )
+    await report.wait(
+        "futures_countdown_cancel_all", it.futures_countdown_cancel_all(symbol=QUIET, countdownTime=60000)
+    )
     await report.wait("futures_countdown_disarm", it.futures_countdown_cancel_all(symbol=QUIET, countdownTime=0))
-    await report.wait("futures_limit_sell_order",
-                      it.futures_limit_sell_order(symbol=QUIET, quantity="1", price="103", timeInForce="GTC"))
+    await report.wait(
+        "futures_limit_sell_order",
+        it.futures_limit_sell_order(symbol=QUIET, quantity="1", price="103", timeInForce="GTC"),
+    )
     await report.wait("futures_cancel_all_open_orders", it.futures_cancel_all_open_orders(symbol=QUIET))
-    await report.wait("futures_create_market", it.futures_create_order(
-        symbol=QUIET, side="BUY", type="MARKET", quantity="2", newOrderRespType="RESULT"))
+    await report.wait(
+        "futures_create_market",
+        it.futures_create_order(symbol=QUIET, side="BUY", type="MARKET", quantity="2", newOrderRespType="RESULT"),
+    )
     await report.wait("futures_position_information", it.futures_position_information(symbol=QUIET))
     await report.wait("futures_adl_quantile_estimate", it.futures_adl_quantile_estimate(symbol=QUIET))
-    await report.wait("close_reduce_only", it.futures_create_order(
-        symbol=QUIET, side="SELL", type="MARKET", quantity="2", reduceOnly="true", newOrderRespType="RESULT"))
+    await report.wait(
+        "close_reduce_only",
+        it.futures_create_order(
+            symbol=QUIET, side="SELL", type="MARKET", quantity="2", reduceOnly="true", newOrderRespType="RESULT"
+        ),
+    )
 
 
 async def histories(report, it):
@@ -129,17 +144,30 @@ async def streams(report, it):
     await one(report, "individual_symbol_ticker_futures_socket", manager.individual_symbol_ticker_futures_socket(ETH))
     await one(report, "all_ticker_futures_socket", manager.all_ticker_futures_socket())
     await one(report, "futures_depth_socket", manager.futures_depth_socket(ETH))
-    await one(report, "futures_multiplex_socket_public",
-              manager.futures_multiplex_socket(["ethusdt@depth@100ms", "ethusdt@bookTicker"], category="public"))
-    await one(report, "futures_multiplex_socket_market",
-              manager.futures_multiplex_socket(["ethusdt@aggTrade", "ethusdt@markPrice@1s"]))
+    await one(
+        report,
+        "futures_multiplex_socket_public",
+        manager.futures_multiplex_socket(["ethusdt@depth@100ms", "ethusdt@bookTicker"], category="public"),
+    )
+    await one(
+        report,
+        "futures_multiplex_socket_market",
+        manager.futures_multiplex_socket(["ethusdt@aggTrade", "ethusdt@markPrice@1s"]),
+    )
 
 
 async def user(report, it, admin):
     manager = BinanceSocketManager(it)
     async with manager.futures_user_socket() as socket:
-        placed = await it.futures_create_order(symbol=QUIET, side="BUY", type="LIMIT", timeInForce="GTC",
-                                               quantity="1", price="98", newClientOrderId="watched")
+        placed = await it.futures_create_order(
+            symbol=QUIET,
+            side="BUY",
+            type="LIMIT",
+            timeInForce="GTC",
+            quantity="1",
+            price="98",
+            newClientOrderId="watched",
+        )
         await asyncio.to_thread(admin.post, "/admin/trade", symbol=QUIET, side="SELL", quantity="1")
         events = {}
 
@@ -156,11 +184,17 @@ async def user(report, it, admin):
 
 
 async def ws_api(report, it):
-    placed = await report.wait("ws_futures_create_order", it.ws_futures_create_order(
-        symbol=QUIET, side="BUY", type="LIMIT", timeInForce="GTC", quantity="1", price="97")) or {}
+    placed = (
+        await report.wait(
+            "ws_futures_create_order",
+            it.ws_futures_create_order(
+                symbol=QUIET, side="BUY", type="LIMIT", timeInForce="GTC", quantity="1", price="97"
+            ),
+        )
+        or {}
+    )
     name = {"symbol": QUIET, "orderId": placed.get("orderId", 1)}
-    await report.wait("ws_futures_edit_order",
-                      it.ws_futures_edit_order(**name, side="BUY", quantity="2", price="96"))
+    await report.wait("ws_futures_edit_order", it.ws_futures_edit_order(**name, side="BUY", quantity="2", price="96"))
     await report.wait("ws_futures_get_order", it.ws_futures_get_order(**name))
     await report.wait("ws_futures_cancel_order", it.ws_futures_cancel_order(**name))
     await report.wait("ws_futures_cancel_order_again", it.ws_futures_cancel_order(**name))

@@ -180,17 +180,24 @@ async def user(report, client, admin, ask):
     stream.on("message", frames.put_nowait)
 
     async def all_events():
-        while not {"ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE/FILLED", "ACCOUNT_CONFIG_UPDATE"} <= set(events):
-            frame = plain(await frames.get())
-            status = "/" + frame["o"]["X"] if frame["e"] == "ORDER_TRADE_UPDATE" else ""
-            events[frame["e"] + status] = frame
+        wanted = {"AccountUpdate", "TradeLite", "OrderTradeUpdate", "AccountConfigUpdate"}
+        while not wanted <= set(events) or events["OrderTradeUpdate"]["o"]["X"] != "FILLED":
+            event = (await frames.get()).actual_instance
+            events[type(event).__name__] = plain(event)
         return events
 
     def act():
         rest = client.rest_api
         rest.change_initial_leverage(symbol=QUIET, leverage=9)
-        rest.new_order(symbol=QUIET, side="BUY", type="LIMIT", time_in_force="GTC", quantity=1.0, price=98.0,
-                       new_client_order_id="watched")
+        rest.new_order(
+            symbol=QUIET,
+            side="BUY",
+            type="LIMIT",
+            time_in_force="GTC",
+            quantity=1.0,
+            price=98.0,
+            new_client_order_id="watched",
+        )
         admin.post("/admin/trade", symbol=QUIET, side="SELL", quantity="1")
 
     await asyncio.to_thread(act)
@@ -209,8 +216,9 @@ async def ws_api(report, client):
 
         return await report.wait(f"ws_{name or method}", parsed())
 
-    placed = await ask("new_order", symbol=QUIET, side="BUY", type="LIMIT", time_in_force="GTC", quantity=1.0,
-                       price=97.0)
+    placed = await ask(
+        "new_order", symbol=QUIET, side="BUY", type="LIMIT", time_in_force="GTC", quantity=1.0, price=97.0
+    )
     name = {"symbol": QUIET, "order_id": placed.result.order_id if placed else 1}
     await ask("modify_order", side="BUY", quantity=2.0, price=96.0, **name)
     await ask("query_order", **name)
