@@ -107,13 +107,13 @@ class Ledger:
             (now_ns, kind, fields, order, order.request, order.price, order.quantity, order.filled, order.status)
         )
 
-    def add_fill(self, now_ns: int, *, order: Order, report: FillReport, position: int) -> None:
-        """Append a fill; `position` is the account's, in quantity units, after it."""
+    def add_fill(self, now_ns: int, *, order: Order, report: FillReport, position: int, by: str | None = None) -> None:
+        """Append a fill; `position` is the account's, in quantity units, after it; `by` says who closed it, if not a client."""
         if now_ns < self._last_ns:  # noqa: PLR1730 - max() would cost as much as all the rest
             now_ns = self._last_ns
         self._last_ns = now_ns
         self._recent.append(
-            (now_ns, "fill", (report, position), order, order.request, order.price, order.quantity, order.filled,
+            (now_ns, "fill", (report, position, by), order, order.request, order.price, order.quantity, order.filled,
              order.status)
         )  # fmt: skip
 
@@ -251,12 +251,12 @@ def _rendered(seq: int, raw: _Raw) -> Entry:
     _, _, _, _, request, price, quantity, filled, status = raw
     prices, quantities = order.rules.prices, order.rules.quantities
     if isinstance(fields, tuple):
-        report, position = fields
+        report, position, by = fields
         fields = {
             "last_quantity": quantities.text(report.quantity), "last_price": prices.text(report.price),
             "maker": report.maker, "commission": MONEY.text(report.commission),
             "realized_pnl": MONEY.text(report.realized), "trade_id": report.trade_id,
-            "position_after": quantities.text(position),
+            "position_after": quantities.text(position), "by": by,
         }  # fmt: skip
     return Entry(
         seq=seq, time=now_ns // 1_000_000, time_ns=now_ns, kind=kind, symbol=order.symbol, api_key=order.api_key,
