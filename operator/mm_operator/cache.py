@@ -1,7 +1,7 @@
 """What the watches have shown so far: plain dictionaries, kept by uid of the owning resource.
 
 No `kopf.index` (its cost grows with the square of the objects). Older versions of an object never replace newer ones, because answers to our own
-calls reach the cache before the watch shows the same change.
+calls reach the cache before the watch shows the same change; and what is gone never comes back, because they may also reach it long after.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from mm_operator.views import ChildRef, Key, PodView, ResourceView, key_of, pod_
 
 _NOISE: Final = ("managedFields", "selfLink")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+GONE_KEPT: Final = 16_384
+"""Dead uids that are remembered: more than 1,000 resources leave behind, with all their children, within one request's bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class ParsedSpec:
     """Claims namespace and claim key; empty where the spec cannot be read."""
 
 
+_NOTHING: Final = ParsedSpec("", 0, None, "", "")
+
+
 class Cache:
     """Live objects of all watched resources."""
 
@@ -46,6 +51,8 @@ class Cache:
         self._keys: dict[str, Key] = {}
         self._claims: dict[str, set[Key]] = {}
         self._departed: dict[str, list[PodView]] = {}
+        self._gone: dict[str, None] = {}
+        """Uids that were seen to be gone, the latest last. A uid is never given twice."""
 
     # Reading.
 
@@ -58,20 +65,19 @@ class Cache:
         return self._children.get(uid, {})
 
     def parsed(self, key: Key) -> ParsedSpec:
-        """The resource's spec, parsed once per generation."""
-        return self._parsed[key]
+        """The resource's spec, parsed once per generation; no spec and no refusal where it is gone, as it may be after any await."""
+        return self._parsed.get(key, _NOTHING)
 
     def holder(self, key: Key) -> Key | None:
         """The older resource that has this one's claim; None where it is this one (invariant 4)."""
-        claim = self._parsed[key].claim
+        claim = self.parsed(key).claim
         rivals = [self.resources[each] for each in self._claims.get(claim, ()) if each in self.resources]
         oldest = min(rivals, key=lambda each: (each.created, each.uid), default=None)
         return None if oldest is None or oldest.key == key else oldest.key
 
     def rivals(self, key: Key) -> Iterator[Key]:
         """Other resources on the same claim."""
-        parsed = self._parsed.get(key)
-        return (each for each in self._claims.get(parsed.claim if parsed else "", ()) if each != key)
+        return (each for each in self._claims.get(self.parsed(key).claim, ()) if each != key)
 
     def take_departed(self, uid: str) -> list[PodView]:
         """Last views of pods that went since the last call: they may carry the engine's last word."""
@@ -109,7 +115,9 @@ class Cache:
     # Writing; each returns the resources that must be looked at.
 
     def put(self, kind: Kind, manifest: Mapping[str, Any]) -> set[Key]:
-        """Take over an object unless we have a newer one."""
+        """Take over an object unless we have a newer one, or know that it is gone."""
+        if _uid(manifest) in self._gone:
+            return set()
         known = self.known_version(kind, manifest)
         if known is not None and _is_older(_version(manifest), known):
             return set()
@@ -127,6 +135,7 @@ class Cache:
 
     def drop(self, kind: Kind, manifest: Mapping[str, Any]) -> set[Key]:
         """An object is gone."""
+        self._bury(_uid(manifest))
         if kind is MARKET_MAKER:
             return self._drop_resource(key_of(manifest), _uid(manifest))
         owner = _owner(manifest)
@@ -141,6 +150,12 @@ class Cache:
         self._sweep(owner)
         return self._owner_key(owner)
 
+    def _bury(self, uid: str) -> None:
+        if uid:
+            self._gone[uid] = None
+            if len(self._gone) > GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
+
     def _sweep(self, owner: str) -> None:
         """What the garbage collector removes after its resource must not leave empty places behind."""
         if owner not in self._keys:
@@ -151,6 +166,7 @@ class Cache:
     def forget(self, kind: Kind, owner: str, key: Key) -> set[Key]:
         """An object is not there any more, and nobody told us its last state."""
         if kind is MARKET_MAKER:
+            self._bury(owner)
             return self._drop_resource(key, owner)
         if kind is POD:
             pod = self._pods.get(owner, {}).pop(key.name, None)
