@@ -16,7 +16,7 @@ import picows
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from mm_runner.venue.http import bound_unacknowledged, transport_text
+from mm_runner.venue.http import bound_unacknowledged, source_address, transport_text
 
 _CLOSE_SECONDS: Final = 1.0
 
@@ -133,6 +133,7 @@ async def open_picows(url: str, on_frame: OnFrame, settings: SocketSettings) -> 
                 auto_ping_reply_timeout=min(settings.ping_reply_seconds, settings.ping_idle_seconds),  # its own rule
                 max_frame_size=settings.max_message_bytes,
                 max_redirects=0,
+                local_addr=source_address(),
             )
     except TimeoutError as error:
         raise SocketError(f"not connected within {settings.connect_seconds:.0f} s") from error
@@ -187,6 +188,7 @@ async def open_websockets(url: str, on_frame: OnFrame, settings: SocketSettings)
             max_size=settings.max_message_bytes,
             compression=None,
             proxy=None,
+            local_addr=source_address(),
         )
     except TimeoutError as error:
         raise SocketError(f"not connected within {settings.connect_seconds:.0f} s") from error

@@ -192,3 +192,17 @@ async def test_a_server_that_never_answers_the_handshake_is_given_up(opener):
     async with tcp_server(mute) as port:
         with pytest.raises(SocketError, match=r"not connected within|Handshake|Timeout"):
             await opener(f"ws://127.0.0.1:{port}/", lambda _: None, SocketSettings(connect_seconds=0.3))
+
+
+async def test_connections_leave_from_the_address_that_was_asked_for(opener, monkeypatch):
+    monkeypatch.setenv("MM_SOURCE_ADDRESS", "127.8.9.10")
+    peers: list[str] = []
+
+    async def note(ws: ServerConnection) -> None:
+        peers.append(ws.remote_address[0])
+        await ws.close()
+
+    async with server(note) as url:
+        connection = await opener(url, lambda _: None, SocketSettings())
+        await bounded(connection.ended)
+    assert peers == ["127.8.9.10"]
