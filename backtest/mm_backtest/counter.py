@@ -76,5 +76,7 @@ class Counter:
         reply = self.answer(Departed(route, query, now_ns, 2000), now_ns)
         verdict = judge(reply.status, reply.body)
         if verdict is not None and verdict.code != -4046:  # margin type is that already
-            raise BacktestError(f"the simulated venue refuses {route.path}: {verdict}; look at spec.exchange and --balance")
+            raise BacktestError(
+                f"the simulated venue refuses {route.path}: {verdict}; look at spec.exchange and --balance"
+            )
         return reply.body

@@ -71,7 +71,10 @@ def sampled(path: Path, *, otherwise_ms: float, seed: int) -> Latency:
     for name, values in ways.items():
         if any(not 0 <= value < 60_000 for value in values):
             raise BacktestError(f"--latency {path}: {name}Ms must be milliseconds from 0 to 60000")
-    feed, entry, answer, user = (_drawn(values, otherwise_ms, Random(f"{seed}-{name}-latency")) for name, values in ways.items())  # noqa: S311 - chance, not secrets
+    feed, entry, answer, user = (
+        _drawn(values, otherwise_ms, Random(f"{seed}-{name}-latency"))  # noqa: S311 - chance, not secrets
+        for name, values in ways.items()
+    )  # noqa: S311 - chance, not secrets
     return Latency(
         feed, entry, answer, user, name=f"sampled from {path.name}",
         feed_constant_ns=None if lists.feed_ms else round(otherwise_ms * _MS),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from mm_backtest.driver import Driver
 from mm_backtest.latency import Latency
 from mm_backtest.observer import Observer
-from mm_backtest.schedule import NEVER, Schedule
+from mm_backtest.schedule import Schedule
 from mm_backtest.tape import Step
 from mm_exchange.market import Touch
 from mm_exchange.venue import Listing, Venue
@@ -62,7 +62,7 @@ class Loop:
         queue, schedule, driver = self._queue, self._schedule, self._driver
         constant_ns, delay, catch_up = self._latency.feed_constant_ns, self._latency.feed, self._catch_up
         heard_ns, frames, time_ns = 0, 0, 0
-        for time_ns, event, message in steps:  # noqa: B007 - the last time is looked at below
+        for time_ns, event, message in steps:
             if (queue and queue[0][0] < time_ns) or schedule.next_ns < time_ns or driver.wake_ns < time_ns:
                 catch_up(time_ns)
             frames += 1
@@ -91,7 +91,7 @@ class Loop:
         engine = driver.engine
         handle, epoch_ns, dirty = engine.handle, driver.clock.epoch_ns, self._dirty
         while True:
-            timer_ns = schedule.next_ns if schedule.next_ns < driver.wake_ns else driver.wake_ns
+            timer_ns = schedule.next_ns if schedule.next_ns < driver.wake_ns else driver.wake_ns  # noqa: FURB136 - three times a call's price
             if queue and queue[0][0] <= timer_ns:
                 if queue[0][0] >= time_ns:
                     break

@@ -39,7 +39,9 @@ CHECKS: Final = {
 _MINUTE_NS: Final = 60_000_000_000
 _MS: Final = 1_000_000
 _SHOWN: Final = 100
-_FILTER_CODES: Final = frozenset({-1111, -1013, -4001, -4002, -4003, -4004, -4005, -4013, -4014, -4016, -4023, -4024, -4164, -1102})
+_FILTER_CODES: Final = frozenset(
+    {-1111, -1013, -4001, -4002, -4003, -4004, -4005, -4013, -4014, -4016, -4023, -4024, -4164, -1102}
+)
 
 
 @dataclass(frozen=True, slots=True)

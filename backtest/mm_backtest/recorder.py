@@ -63,6 +63,8 @@ class Recorder:
         self._risk = Bands("normal", "", start_ns // _MS)
         self._effective = Bands("Halted", "lease", start_ns // _MS)
         self._touch: Touch | None = None
+        self.volume = 0.0
+        """Quote units traded."""
         schedule.at(start_ns + self._interval_ns, self._sample)
 
     # -- the engine's side -------------------------------------------------------------------------------------------------------------
@@ -126,6 +128,7 @@ class Recorder:
     def _filled(self, entry: Entry, order: OrderRecord) -> None:
         quantity = float(entry.last_quantity or 0)
         order.filled += quantity
+        self.volume += quantity * float(entry.last_price or 0)
         if entry.status == "FILLED":
             order.end, order.ended_ms = "FILLED", entry.time_ns / _MS
             order.queue_ahead_at_end = 0.0 if order.queue_ahead is not None else None
@@ -147,7 +150,7 @@ class Recorder:
 
     def _mid(self) -> float | None:
         mid = self._counter.listing.market.mid()
-        return mid / self._prices if mid is not None else None
+        return float(mid) / self._prices if mid is not None else None
 
     # -- samples -----------------------------------------------------------------------------------------------------------------------
 
@@ -180,6 +183,14 @@ class Recorder:
         )  # fmt: skip
 
     # -- the end -----------------------------------------------------------------------------------------------------------------------
+
+    def max_drawdown(self) -> float:
+        """The deepest fall of the equity below its highest point so far, over the samples; quote units."""
+        deepest, highest = 0.0, 0.0
+        for sample in self._samples:
+            highest = max(highest, sample.equity)
+            deepest = max(deepest, highest - sample.equity)
+        return deepest
 
     def finish(self, tape: str, summary: dict[str, Any], end_ns: int) -> Recording:
         """Everything that was seen."""

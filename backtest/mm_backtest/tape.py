@@ -5,7 +5,8 @@ Reads line by line, so memory does not grow with the tape; `load` keeps a tape i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import gzip
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -46,7 +47,9 @@ class Tape:
     def steps(self, stretch: Stretch | None = None) -> Iterator[Step]:
         """Every usable event of the symbol from one whole book on; a later start begins with the book as it stands then."""
         wanted = stretch or Stretch()
-        return _translated(_within(self._events(), self.rules, start_ns=self.start_ns, wanted=wanted), Words(self.rules))
+        return _translated(
+            _within(self._events(), self.rules, start_ns=self.start_ns, wanted=wanted), Words(self.rules)
+        )
 
     def load(self, stretch: Stretch | None = None) -> list[Step]:
         """The same, in memory."""
@@ -54,10 +57,9 @@ class Tape:
 
     def _events(self) -> Iterator[tuple[int, MarketEvent]]:
         start_ns, symbol = self.start_ns, self.rules.symbol
-        for timed in TapePlayer([self.scanned]).play(self.scanned, start_ns / 1e6):
-            event = timed.event
+        for due_ns, event in TapePlayer([self.scanned]).play(self.scanned, start_ns / 1e6):
             if event.symbol == symbol:
-                yield start_ns + timed.due_ns, event
+                yield start_ns + due_ns, event
 
 
 def open_tape(path: Path, symbol: str) -> Tape:
@@ -69,7 +71,9 @@ def open_tape(path: Path, symbol: str) -> Tape:
     try:
         scanned = scan(path)
     except FileNotFoundError:
-        raise BacktestError(f"the tape {path} is not there: give a recorded tape (mm-runner record makes one)") from None
+        raise BacktestError(
+            f"the tape {path} is not there: give a recorded tape (mm-runner record makes one)"
+        ) from None
     except (OSError, EOFError, ValueError) as error:
         raise BacktestError(f"the tape {path} cannot be used: {error}") from error
     rules = scanned.rules.get(symbol)
@@ -79,9 +83,24 @@ def open_tape(path: Path, symbol: str) -> Tape:
     return Tape(path, rules, scanned)
 
 
-def seconds_of(steps: list[Step]) -> float:
-    """How long a loaded tape is."""
-    return (steps[-1][0] - steps[0][0]) / _SECOND if steps else 0.0
+def cut(steps: list[Step], rules: SymbolRules, stretch: Stretch, *, start_ns: int) -> list[Step]:
+    """A stretch of a tape that is in memory."""
+    messages = {id(event): message for _, event, message in steps}
+    events = _within(((at, event) for at, event, _ in steps), rules, start_ns=start_ns, wanted=stretch)
+    words = Words(rules)
+    return [(at, event, messages[id(event)] if id(event) in messages else words.of(event)) for at, event in events]
+
+
+def seconds_of(path: Path) -> float:
+    """How long a tape is, by its recorder's clock; every line's time is looked at, no frame is decoded."""
+    first = last = 0
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+        for line in lines:
+            received, _, _ = line.partition(b" ")
+            if received.isdigit():
+                last = int(received)
+                first = first or last
+    return (last - first) / _SECOND
 
 
 def _translated(events: Iterable[tuple[int, MarketEvent]], words: Words) -> Iterator[Step]:
@@ -111,7 +130,7 @@ def _within(
 
 def _book_at(
     events: Iterator[tuple[int, MarketEvent]], rules: SymbolRules, begin: int
-) -> Iterator[tuple[int, MarketEvent]]:
+) -> Generator[tuple[int, MarketEvent], None, tuple[int, MarketEvent] | None]:
     """Keep the book up to `begin` and yield it whole; returns the first event from then on, None at the tape's end."""
     market = Market(rules)
     for time_ns, event in events:
@@ -129,5 +148,3 @@ def _book_at(
 def _whole(market: Market, at_ms: int) -> Snapshot:
     book = market.book
     return Snapshot(market.rules.symbol, at_ms, book.last_update_id, bids=list(book.bids()), asks=list(book.asks()))
-
-

@@ -52,16 +52,20 @@ class World:
     """
 
     def __init__(
-        self, spec: MarketMakerSpec, rules: SymbolRules, conditions: Conditions, *, decisions: DecisionLog, start_ns: int
+        self,
+        spec: MarketMakerSpec,
+        rules: SymbolRules,
+        conditions: Conditions,
+        *,
+        decisions: DecisionLog,
+        start_ns: int,
     ) -> None:
         self.spec = spec
         self.start_ns = start_ns
         self.decisions = decisions
         self.schedule = Schedule()
         self.venue = Venue()
-        self.counter = Counter(
-            self.venue, rules, balance=conditions.balance, now_ns=start_ns, seed=conditions.seed
-        )
+        self.counter = Counter(self.venue, rules, balance=conditions.balance, now_ns=start_ns, seed=conditions.seed)
         self.observer = Observer(spec, rules)
         clock = HostClock.starting_at(start_ns)
         self.engine = Engine(claim=claim_of(spec))
