@@ -24,7 +24,10 @@ _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "BTC")
 
 @dataclasses.dataclass(frozen=True)
 class SymbolRules:
-    """Filters of one perpetual contract. Sizes are in units of the two scales, `min_notional` in money atoms."""
+    """Filters of one perpetual contract. Sizes are in units of the two scales, `min_notional` in money atoms.
+
+    `liquidation_fee` is in millionths of the liquidated notional.
+    """
 
     symbol: str
     base: str
@@ -43,6 +46,7 @@ class SymbolRules:
     multiplier_up: Decimal = Decimal("1.0500")
     multiplier_down: Decimal = Decimal("0.9500")
     brackets: tuple[Bracket, ...] = BRACKETS
+    liquidation_fee: int = 12_500
 
     @cached_property
     def prices(self) -> Scale:
@@ -184,7 +188,19 @@ def infer_rules(symbol: str, prices: Iterable[str], quantities: Iterable[str]) -
 
 
 def _grid(texts: Iterable[str]) -> tuple[int, int]:
-    seen = [to_decimal(text) for text in dict.fromkeys(texts)]
-    decimals = max((max(0, -int(value.as_tuple().exponent)) for value in seen), default=0)
-    scale = Scale(decimals)
-    return decimals, gcd(*(scale.exact(value) for value in seen)) or 1
+    """Decimals and tick of what was seen. Tens of thousands of texts, nearly all plain digits with a point."""
+    seen = set(texts)
+    decimals = max((_decimals(text) for text in seen), default=0)
+    scale, tick = Scale(decimals), 0
+    for text in seen:
+        tick = gcd(tick, scale.parse(text))
+        if tick == 1:
+            break
+    return decimals, tick or 1
+
+
+def _decimals(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    if (whole + fraction).isdecimal():
+        return len(fraction)
+    return max(0, -int(to_decimal(text).as_tuple().exponent))

@@ -29,7 +29,7 @@ class Scan:
     `skew_ms` is how far the venue's event times run ahead of the recorder's clock at most; `has_touch` and
     `has_trades` are False where bookTicker or trade frames are missing (then the touch is derived from the book,
     trades from aggTrade). `preroll_lines` is how many lines it takes until every symbol had its first snapshot;
-    `first_ns` is the receive time of the first market frame.
+    `first_ns` is the receive time of the first market frame, `first_ids` holds the first depth id of each symbol.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class Scan:
     has_touch: bool
     has_trades: bool
     preroll_lines: int
+    first_ids: dict[str, int]
 
 
 class _Notes:
@@ -93,7 +94,7 @@ def scan(path: Path) -> Scan:
     needed = notes.snapshots[: len(seen)]
     preroll = needed[-1][0] if needed else 0
     has_touch, has_trades = TouchFrame in notes.kinds, TradeFrame in notes.kinds
-    return Scan(path, rules, notes.skew, notes.first_ns, has_touch, has_trades, preroll)
+    return Scan(path, rules, notes.skew, notes.first_ns, has_touch, has_trades, preroll, notes.first_ids)
 
 
 def _note(seen: tuple[set[str], set[str]], rows: Iterable[tuple[str, str]]) -> None:

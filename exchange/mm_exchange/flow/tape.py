@@ -45,11 +45,8 @@ _RECENT_DIFFS = 500
 _NAME_AT = 11
 
 
-class Timed(msgspec.Struct, frozen=True, gc=False):
-    """An event and when it is due, in nanoseconds since the pass began (tape time, before `--speed`)."""
-
-    due_ns: int
-    event: MarketEvent
+# An event and when it is due, in nanoseconds since the pass began (tape time, before `--speed`).
+Timed = tuple[int, MarketEvent]
 
 
 class _Times:
@@ -88,10 +85,10 @@ class _Symbol:
         self._latest = 0
         self._recent: deque[bytes] = deque(maxlen=_RECENT_DIFFS)
 
-    def begin_pass(self) -> None:
-        """Forget the book, keep what was given out."""
+    def begin_pass(self, first_id: int) -> None:
+        """Forget the book, keep what was given out. `first_id`: where the tape's depth stream begins, 0 if unknown."""
         self.book_id, self._broken, self.diffs_only, self._trade_offset = 0, True, False, None
-        self._latest = 0
+        self._latest = first_id
         self._recent.clear()
 
     @property
@@ -188,16 +185,27 @@ class _Symbol:
 
     def route(self, frame: Frame, *, aggregates: bool) -> Callable[[bytes], MarketEvent | None]:
         """What turns further combined frames of the same stream into events without asking for their kind again."""
-        units = self.units
         if isinstance(frame, TouchFrame):
-            return lambda text: self.touch(wrapped_touch(text).data)
+            return self._touch_text
         if isinstance(frame, DepthFrame):
-            return lambda text: self.depth(units.depth(text), text)
+            return self._depth_text
         if isinstance(frame, TradeFrame):
-            return lambda text: self.trade(wrapped_trade(text).data)
+            return self._trade_text
         if isinstance(frame, AggregateFrame) and aggregates:
-            return lambda text: self.aggregate(wrapped_aggregate(text).data)
+            return self._aggregate_text
         return _pass_over
+
+    def _touch_text(self, text: bytes) -> Touch | None:
+        return self.touch(wrapped_touch(text).data)
+
+    def _depth_text(self, text: bytes) -> DepthUpdate | None:
+        return self.depth(self.units.depth(text), text)
+
+    def _trade_text(self, text: bytes) -> Trade | None:
+        return self.trade(wrapped_trade(text).data)
+
+    def _aggregate_text(self, text: bytes) -> Trade | None:
+        return self.aggregate(wrapped_aggregate(text).data)
 
 
 def _pass_over(_: bytes) -> None:
@@ -227,8 +235,8 @@ class TapePlayer:
         """One pass over one tape."""
         self._scan, self._times.epoch_ms, self._times.skew_ms = scanned, epoch_ms, scanned.skew_ms
         self._routes = {}
-        for symbol in self._symbols.values():
-            symbol.begin_pass()
+        for name, symbol in self._symbols.items():
+            symbol.begin_pass(scanned.first_ids.get(name, 0))
         with lines_of(scanned.path) as lines:
             start_ns = scanned.first_ns
             self._times.start_ms = start_ns / 1e6
@@ -247,11 +255,21 @@ class TapePlayer:
                 try:
                     event = route(frame) if route is not None else self._event(received, frame)
                     if event is not None:
-                        yield Timed(max(0, int(received) - start_ns), event)
+                        yield max(0, int(received) - start_ns), event
                 except msgspec.DecodeError:
                     continue
                 except ValueError:
                     self.skipped += 1
+
+    @staticmethod
+    def begin_ns(scanned: Scan) -> int:
+        """When a pass begins on the recorder's clock: at the line that completes the preroll."""
+        begin_ns = scanned.first_ns
+        with lines_of(scanned.path) as lines:
+            for line in islice(lines, scanned.preroll_lines):
+                received = line.partition(b" ")[0]
+                begin_ns = int(received) if received.isdigit() else begin_ns
+        return begin_ns
 
     def _merge(self, books: dict[str, Snapshot], event: MarketEvent | None) -> None:
         """Collect the books of the preroll: depth is merged into them, other frames are passed over."""
@@ -271,7 +289,7 @@ class TapePlayer:
             symbol.diffs_only = name not in books
             book = books.get(name)
             bids, asks = (book.bids, book.asks) if book is not None else ([], [])
-            yield Timed(0, Snapshot(name, int(self._times.epoch_ms), symbol.last_update, bids, asks))
+            yield 0, Snapshot(name, int(self._times.epoch_ms), symbol.last_update, bids, asks)
 
     def _event(self, received: bytes, text: bytes) -> MarketEvent | None:
         """Any line's event, the slow way: by looking what it is. Learns the route for its stream."""

@@ -41,8 +41,8 @@ async def play_tape(exchange: Exchange, scans: list[Scan], ready: asyncio.Event,
 async def _pass(exchange: Exchange, player: TapePlayer, scanned: Scan, *, ready: asyncio.Event) -> None:
     start = time.perf_counter()
     resumed = start
-    for timed in player.play(scanned, exchange.now_ns() / 1e6):
-        due = start + timed.due_ns / 1e9 / player.speed
+    for due_ns, event in player.play(scanned, exchange.now_ns() / 1e6):
+        due = start + due_ns / 1e9 / player.speed
         now = time.perf_counter()
         if due - now > _RESOLUTION_S:
             await asyncio.sleep(due - now)
@@ -51,14 +51,12 @@ async def _pass(exchange: Exchange, player: TapePlayer, scanned: Scan, *, ready:
             await asyncio.sleep(0)
             resumed = time.perf_counter()
         # Events are due to the millisecond; a time ahead of the serving clock would be a lie.
-        event = timed.event
         now_ms = exchange.now_ms()
-        if event.event_ms > now_ms:
-            event = msgspec.structs.replace(event, event_ms=now_ms)
-        exchange.on_market(event)
-        if not scanned.has_touch and isinstance(event, DepthUpdate):
-            _derive_touch(exchange, event)
-        if isinstance(event, Snapshot):
+        placed = msgspec.structs.replace(event, event_ms=now_ms) if event.event_ms > now_ms else event
+        exchange.on_market(placed)
+        if not scanned.has_touch and isinstance(placed, DepthUpdate):
+            _derive_touch(exchange, placed)
+        if isinstance(placed, Snapshot):
             ready.set()
 
 

@@ -103,7 +103,7 @@ def play(tmp_path):
         lines = [f"{10**15 + n * 10**6} {json.dumps(item)}" for n, item in enumerate(frames)]
         path.write_text("\n".join([*lines, *raw]) + "\n")
         player = TapePlayer([scan(path)])
-        return [[timed.event for timed in player.play(player.scans[0], 5_000.0)] for _ in range(passes)]
+        return [[event for _, event in player.play(player.scans[0], 5_000.0)] for _ in range(passes)]
 
     return played
 
