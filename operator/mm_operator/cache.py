@@ -203,8 +203,14 @@ class Cache:
         parsed = self._parsed.get(key)
         if parsed is None or (parsed.uid, parsed.generation) != (view.uid, view.generation):
             self._parsed[key] = self._parse(view, parsed)
-            self._claims.setdefault(self._parsed[key].claim, set()).add(key)
+            self._claim(key, was=parsed.claim if parsed is not None else "")
         return affected | set(self.rivals(key) if old is None else ())
+
+    def _claim(self, key: Key, *, was: str) -> None:
+        self._claims.get(was, set()).discard(key)
+        claim = self._parsed[key].claim
+        if claim:  # two specs that cannot be read are no rivals for it
+            self._claims.setdefault(claim, set()).add(key)
 
     def _parse(self, view: ResourceView, previous: ParsedSpec | None) -> ParsedSpec:
         # The status is ours to write and none of the parser's business here.

@@ -87,6 +87,17 @@ def test_an_unreadable_spec_is_refused_with_sentences_and_keeps_its_claim() -> N
     assert cache.parsed(KEY).claim == claim
 
 
+def test_resources_that_cannot_be_read_hold_nothing_against_each_other() -> None:
+    cache = Cache(SETTINGS)
+    for name in ("a", "b"):
+        unreadable = manifest({"exchange": {"account": None}}, name=name, uid=name, generation=1)
+        assert cache.put(MARKET_MAKER, unreadable) == {Key("trading", name)}
+        assert cache.parsed(Key("trading", name)).refusal
+    assert cache.holder(Key("trading", "b")) is None
+    cache.put(MARKET_MAKER, manifest(name="a", uid="a", generation=2, resourceVersion="8"))
+    assert list(cache.rivals(Key("trading", "b"))) == []
+
+
 def test_other_namespaces_are_not_ours() -> None:
     cache = Cache(Settings("r", SETTINGS.status_keys, watch_namespaces=("elsewhere",)))
     assert cache.put(MARKET_MAKER, manifest()) == set()
