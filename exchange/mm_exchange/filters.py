@@ -56,6 +56,19 @@ def _units(scale: Scale, params: Mapping[str, Any], name: str, *, old: int) -> i
         ) from error
 
 
+def contract_info(rules: SymbolRules, now_ms: int) -> dict[str, Any]:
+    """The contractInfo event: it says that a contract changed and its brackets, not its filters, as on the venue."""
+    brackets = [
+        {"bs": number, "bnf": row.floor, "bnc": row.cap, "mmr": float(row.ratio), "cf": float(row.cum), "mi": 1,
+         "ma": row.leverage}
+        for number, row in enumerate(rules.brackets, 1)
+    ]  # fmt: skip
+    return {
+        "e": "contractInfo", "E": now_ms, "s": rules.symbol, "ps": rules.symbol, "ct": "PERPETUAL",
+        "dt": 4_133_404_800_000, "ot": 1_569_398_400_000, "cs": "TRADING", "bks": brackets,
+    }  # fmt: skip
+
+
 class Filters:
     """The rules in force: the listed ones, changed by the faults that are active."""
 

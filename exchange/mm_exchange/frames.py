@@ -223,6 +223,10 @@ class StreamHub:
                     diff.asks.clear()
                     diff.first_id, diff.previous_id = 0, event.last_id
 
+    def tell_all(self, kind: str, payload: dict[str, Any]) -> None:
+        """Send to whoever listens to a stream of the whole market, such as `!contractInfo`."""
+        self._send(self._all, kind, partial(_same, payload))
+
     def tick(self, now_ms: int) -> None:
         """Send what is due by time: slow depth, partial books, prices, candles, aggregated trades."""
         self.statistics.tick(now_ms)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mm_exchange.api.core import Api
 from mm_exchange.faults import FaultPlan
-from mm_exchange.filters import Filters
+from mm_exchange.filters import Filters, contract_info
 from mm_exchange.frames import StreamHub
 from mm_exchange.limits import LimitValues
 from mm_exchange.statistics import Statistics
@@ -88,8 +88,9 @@ class Exchange:
 
     def strike(self, now_ns: int) -> None:
         """Let faults begin and end that change the venue itself."""
-        for _symbol in self.filters.update(now_ns):
-            pass
+        for symbol in self.filters.update(now_ns):
+            rules = self.venue.listings[symbol].rules
+            self.hub.tell_all("!contractInfo", contract_info(rules, now_ns // 1_000_000))
         self.faults.tick(now_ns)
 
     def flush(self) -> None:
