@@ -35,6 +35,8 @@ def place(floor: Floor, trading: Trading, *, request: OrderRequest, origin: Orig
     order = _accepted(floor, trading, request=request, listing=listing, now_ns=now_ns)
     executions = take(order, listing.market)
     trading.remember(order)
+    if request.good_till_ms:
+        floor.wake_at(request.good_till_ms * 1_000_000)
     life.expose(order, sign=1)
     floor.ledger.add_order("order", now_ns, order=order, address=origin.address, request_time=origin.request_ms)
     life.tell(floor, order, "NEW")

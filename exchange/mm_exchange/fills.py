@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mm_exchange import life
+from mm_exchange.matching import Execution
 from mm_exchange.orders import FINAL, Order, Status
 from mm_exchange.scales import MONEY
 from mm_exchange.trading import AccountTrade, Income
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from mm_exchange.accounts import Position
     from mm_exchange.floor import Floor
-    from mm_exchange.matching import Execution
     from mm_exchange.trading import Trading
 
 
@@ -47,21 +47,31 @@ def _fill(floor: Floor, execution: Execution, *, now_ns: int) -> int:
     if quantity <= 0:
         life.expire(floor, order, by="reduce-only", now_ns=now_ns)
         return 0
-    trading = floor.trading[order.api_key]
-    report = _book(floor, trading, execution=execution, quantity=quantity, now_ms=now_ns // 1_000_000)
-    if order.status is Status.FILLED:
-        floor.listings[order.symbol].resting.remove(order)
-        trading.retire(order)
-    _report(floor, trading, order=order, report=report, now_ns=now_ns)
-    expire_pointless(floor, trading, symbol=order.symbol, now_ns=now_ns)
+    if quantity != execution.quantity:
+        execution = Execution(order, execution.price, quantity, execution.maker)
+    settle(floor, execution, now_ns=now_ns)
     return quantity
 
 
-def _book(floor: Floor, trading: Trading, *, execution: Execution, quantity: int, now_ms: int) -> FillReport:
+def settle(floor: Floor, execution: Execution, *, now_ns: int, by: str | None = None) -> None:
+    """Book one execution whole. `by` names who stood in where the book did not: the insurance fund."""
+    order = execution.order
+    trading = floor.trading[order.api_key]
+    report = _book(floor, trading, execution=execution, now_ms=now_ns // 1_000_000)
+    if order.status is Status.FILLED:
+        floor.listings[order.symbol].resting.remove(order)
+        trading.retire(order)
+    _report(floor, order, report=report, by=by, now_ns=now_ns)
+    expire_pointless(floor, trading, symbol=order.symbol, now_ns=now_ns)
+
+
+def _book(floor: Floor, trading: Trading, *, execution: Execution, now_ms: int) -> FillReport:
     """Move order, position and wallet by a fill."""
-    order, price = execution.order, execution.price
+    order, price, quantity = execution.order, execution.price, execution.quantity
     value = order.rules.notional(price, quantity)
-    commission = trading.account.fees.of(value, maker=execution.maker)
+    # Whoever is liquidated pays the liquidation fee instead.
+    liquidation = order.request.liquidation
+    commission = 0 if liquidation else trading.account.fees.of(value, maker=execution.maker)
     life.expose(order, sign=-1)
     order.filled += quantity
     order.cum_quote += value
@@ -90,25 +100,21 @@ def expire_pointless(floor: Floor, trading: Trading, *, symbol: str, now_ns: int
             life.expire(floor, order, by="reduce-only", now_ns=now_ns)
 
 
-def _report(floor: Floor, trading: Trading, *, order: Order, report: FillReport, now_ns: int) -> None:
-    now_ms, rules, position = order.updated_ms, order.rules, order.position
+def _report(floor: Floor, order: Order, *, report: FillReport, by: str | None, now_ns: int) -> None:
+    trading = floor.trading[order.api_key]
+    now_ms, position = order.updated_ms, order.position
     trading.trades.append(
         AccountTrade(report.trade_id, order, report.price, report.quantity, report.maker, report.commission,
                      report.realized, now_ms)
     )  # fmt: skip
     _record_income(trading, order, report=report, now_ms=now_ms)
-    floor.ledger.add_order(
-        "fill", now_ns, order=order, last_quantity=rules.quantities.text(report.quantity),
-        last_price=rules.prices.text(report.price), maker=report.maker,
-        commission=MONEY.text(report.commission), realized_pnl=MONEY.text(report.realized),
-        trade_id=report.trade_id, position_after=rules.quantities.text(position.quantity),
-    )  # fmt: skip
+    floor.ledger.add_fill(now_ns, order=order, report=report, position=position.quantity, by=by)
     mark = floor.listings[order.symbol].market.mark()
     floor.outbox += (
         TradeLite(order.api_key, now_ms, order.symbol, order, order.price, order.quantity, report),
         account_update(trading.account, position, reason="ORDER", mark=mark, now_ms=now_ms),
     )
-    life.tell(floor, order, "TRADE", fill=report)
+    life.tell(floor, order, "CALCULATED" if by else "TRADE", fill=report)
 
 
 def _record_income(trading: Trading, order: Order, *, report: FillReport, now_ms: int) -> None:

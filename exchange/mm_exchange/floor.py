@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mm_exchange.errors import invalid_symbol
+from mm_exchange.funding import Funding
 from mm_exchange.ledger import Ledger
 from mm_exchange.listen_keys import ListenKeys
 from mm_exchange.market import Market
 from mm_exchange.matching import RestingOrders
+from mm_exchange.wallets import Fund
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Fees
+    from mm_exchange.public_events import ForceOrder
     from mm_exchange.rules import SymbolRules
     from mm_exchange.trading import Trading
     from mm_exchange.user_events import UserEvent
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 # Order and trade ids start where a venue that has run for years would be, so that nobody stores them in 32 bits.
 _FIRST_ORDER_ID = 8_389_765_000_000
 _FIRST_TRADE_ID = 5_400_000_000
+# Fills number their two income records by the trade; everything else counts from here.
+_FIRST_TRANSACTION_ID = 690_000_000_000
 
 
 class Listing:
@@ -32,6 +37,7 @@ class Listing:
         self.rules = rules
         self.market = Market(rules)
         self.resting = RestingOrders()
+        self.funding = Funding()
 
 
 class Floor:
@@ -43,9 +49,15 @@ class Floor:
         self.trading: dict[str, Trading] = {}
         self.ledger = Ledger()
         self.listen_keys = ListenKeys()
+        self.fund = Fund()
         self.outbox: list[UserEvent] = []
+        self.public: list[ForceOrder] = []
+        # The next moment at which the clock alone can change anything, and the next full second.
+        self.due_ns = 0
+        self.second_ns = 0
         self._order_id = _FIRST_ORDER_ID - 1
         self.trade_id = _FIRST_TRADE_ID - 1
+        self._transaction_id = _FIRST_TRANSACTION_ID - 1
 
     def listing(self, symbol: str | None) -> Listing:
         """The listing of a symbol; -1121 when there is none."""
@@ -63,3 +75,12 @@ class Floor:
         """A fresh trade id; `trade_id` is the last one given out."""
         self.trade_id += 1
         return self.trade_id
+
+    def next_transaction_id(self) -> int:
+        """A fresh id of an income record that no trade made."""
+        self._transaction_id += 1
+        return self._transaction_id
+
+    def wake_at(self, deadline_ns: int) -> None:
+        """Let the clock be looked at no later than then."""
+        self.due_ns = min(self.due_ns, deadline_ns)

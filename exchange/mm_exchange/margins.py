@@ -26,7 +26,7 @@ def margin(floor: Floor, _trading: Trading, position: Position) -> Margin:
     return margin_of(position, floor.listings[position.rules.symbol].market.mark())
 
 
-def _sharing(trading: Trading, asset: str) -> Iterator[Position]:
+def sharing(trading: Trading, asset: str) -> Iterator[Position]:
     """The positions that live on the same collateral as `asset`."""
     account = trading.account
     for position in account.positions.values():
@@ -44,7 +44,7 @@ def wallet(trading: Trading, asset: str) -> int:
 def available(floor: Floor, trading: Trading, asset: str) -> int:
     """Balance free for new positions, in money atoms: cross wallet and PnL less every initial margin."""
     total = wallet(trading, asset)
-    for position in _sharing(trading, asset):
+    for position in sharing(trading, asset):
         if not (position.quantity or position.bids or position.asks):
             continue
         mark = floor.listings[position.rules.symbol].market.mark()
@@ -75,7 +75,7 @@ def check(floor: Floor, trading: Trading, *, position: Position, price: int, qua
 def cross_balance(floor: Floor, trading: Trading, asset: str) -> tuple[int, int]:
     """Margin balance and maintenance margin of the cross positions of an asset, in money atoms."""
     balance, needed = wallet(trading, asset), 0
-    for position in _sharing(trading, asset):
+    for position in sharing(trading, asset):
         if position.quantity and not position.isolated:
             mark = floor.listings[position.rules.symbol].market.mark()
             balance += position.unrealized(mark)

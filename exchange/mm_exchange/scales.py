@@ -19,7 +19,7 @@ class Scale:
 
     def __init__(self, decimals: int) -> None:
         self.decimals = decimals
-        self.one = 10**decimals
+        self.one: int = 10**decimals
         self._format = f"%d.%0{decimals}d" if decimals else "%d"
 
     def __repr__(self) -> str:

@@ -54,6 +54,7 @@ def set_countdown(floor: Floor, trading: Trading, *, symbol: str, countdown_ms: 
     floor.listing(symbol)
     if countdown_ms:
         trading.countdowns[symbol] = now_ns + countdown_ms * 1_000_000
+        floor.wake_at(trading.countdowns[symbol])
     else:
         trading.countdowns.pop(symbol, None)
     floor.ledger.add(

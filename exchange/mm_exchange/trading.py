@@ -37,7 +37,7 @@ class Income(msgspec.Struct, frozen=True, gc=False):
     amount: int
     time_ms: int
     transaction_id: int
-    trade_id: int
+    trade_id: int = 0
 
 
 class OrderName(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +62,8 @@ class Trading:
         # Live orders by symbol, and how many of all live orders may only close.
         self.open_count: dict[str, int] = {}
         self.reducing = 0
+        # What a MARGIN_CALL was sent for and has not recovered: a symbol (isolated) or an asset (cross).
+        self.margin_called: set[str] = set()
         self._finished: deque[Order] = deque()
 
     def remember(self, order: Order) -> None:

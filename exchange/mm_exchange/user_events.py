@@ -133,6 +133,11 @@ class PositionState(msgspec.Struct, frozen=True, gc=False):
     isolated_wallet: int
     mark: int
 
+    @property
+    def unrealized(self) -> int:
+        """Its unrealised PnL in money atoms."""
+        return self.rules.notional(self.mark, self.quantity) - self.cost if self.quantity else 0
+
 
 class AccountUpdate(UserEvent, frozen=True, gc=False):
     """ACCOUNT_UPDATE with one wallet and the positions concerned. `change` is the balance change but PnL and commission.
@@ -163,13 +168,37 @@ class AccountUpdate(UserEvent, frozen=True, gc=False):
 def _position_row(state: PositionState) -> dict[str, Any]:
     rules = state.rules
     entry = _average(state.cost, state.quantity, rules=rules) or "0.0"
-    unrealized = rules.notional(state.mark, state.quantity) - state.cost if state.quantity else 0
     return {
         "s": rules.symbol, "pa": rules.quantities.text(state.quantity), "ep": entry, "bep": entry,
-        "cr": MONEY.text(state.realized), "up": MONEY.text(unrealized),
+        "cr": MONEY.text(state.realized), "up": MONEY.text(state.unrealized),
         "mt": "isolated" if state.isolated else "cross", "iw": MONEY.text(state.isolated_wallet),
         "ps": state.side, "ma": rules.quote,
     }  # fmt: skip
+
+
+class MarginCall(UserEvent, frozen=True, gc=False):
+    """MARGIN_CALL: positions whose margin is nearly used up, each with its maintenance margin in money atoms.
+
+    `cross_wallet` is None for an isolated position.
+    """
+
+    cross_wallet: int | None
+    positions: tuple[tuple[PositionState, int], ...]
+
+    name: ClassVar[str] = "MARGIN_CALL"
+
+    def content(self) -> dict[str, Any]:
+        """Cross wallet balance and positions."""
+        rows = [
+            {
+                "s": state.rules.symbol, "ps": state.side, "pa": state.rules.quantities.text(state.quantity),
+                "mt": "ISOLATED" if state.isolated else "CROSSED", "iw": MONEY.text(state.isolated_wallet),
+                "mp": state.rules.prices.text(state.mark), "up": MONEY.text(state.unrealized), "mm": MONEY.text(needed),
+            }
+            for state, needed in self.positions
+        ]  # fmt: skip
+        wallet = {} if self.cross_wallet is None else {"cw": MONEY.text(self.cross_wallet)}
+        return wallet | {"p": rows}
 
 
 class LeverageUpdate(UserEvent, frozen=True, gc=False):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import entry, fills, life, margins, settings, timers
+from mm_exchange import entry, fills, life, margins, settings, timers, wallets
 from mm_exchange.accounts import Account, Fees
 from mm_exchange.entry import Origin
 from mm_exchange.floor import Floor, Listing
+from mm_exchange.funding import INTERVAL_MS
 from mm_exchange.market import Trade
 from mm_exchange.scales import MONEY
 from mm_exchange.trading import AccountTrade, Income, OrderName, Trading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mm_exchange.listen_keys import ListenKeys
     from mm_exchange.market import MarketEvent
     from mm_exchange.orders import Order, OrderRequest
+    from mm_exchange.public_events import ForceOrder
     from mm_exchange.rules import SymbolRules
     from mm_exchange.user_events import UserEvent
 
@@ -60,11 +62,12 @@ class Venue:
 
     # -- set-up ------------------------------------------------------------------------------------------------
 
-    def add_symbol(self, rules: SymbolRules) -> Listing:
-        """List a symbol; listing it twice is a mistake of the caller."""
+    def add_symbol(self, rules: SymbolRules, *, funding_interval_ms: int = INTERVAL_MS) -> Listing:
+        """List a symbol; listing it twice is a mistake of the caller. Funding settles at multiples of its interval."""
         if rules.symbol in self.listings:
             raise ValueError(f"{rules.symbol} is listed already: name each symbol in one source only")
         listing = self.listings[rules.symbol] = Listing(rules)
+        listing.funding.interval_ms = funding_interval_ms
         return listing
 
     def add_account(self, api_key: str, secret: str, *, balances: Mapping[str, int], now_ns: int) -> Account:
@@ -85,6 +88,16 @@ class Venue:
         """User events since the last call, in order."""
         events, self.floor.outbox = self.floor.outbox, []
         return events
+
+    def drain_public(self) -> list[ForceOrder]:
+        """Liquidations since the last call, for the public streams."""
+        events, self.floor.public = self.floor.public, []
+        return events
+
+    @property
+    def next_due_ns(self) -> int:
+        """Before this time `tick` has nothing to do. Earlier deadlines may still be set by calls."""
+        return self.floor.due_ns
 
     # -- the public market -------------------------------------------------------------------------------------
 
@@ -113,7 +126,7 @@ class Venue:
         return filled, self.floor.trade_id - before
 
     def tick(self, now_ns: int) -> None:
-        """Everything that happens by the clock: countdowns, good-till dates, listenKeys."""
+        """Everything that happens by the clock: countdowns, good-till dates, listenKeys, funding, margin."""
         timers.tick(self.floor, now_ns)
 
     # -- orders ------------------------------------------------------------------------------------------------
@@ -173,6 +186,10 @@ class Venue:
     def set_countdown(self, trading: Trading, symbol: str, *, countdown_ms: int, now_ns: int) -> None:
         """Arm, refresh or (0) disarm the dead-man switch of an account and symbol."""
         settings.set_countdown(self.floor, trading, symbol=symbol, countdown_ms=countdown_ms, now_ns=now_ns)
+
+    def transfer(self, trading: Trading, asset: str, *, amount: int, now_ns: int) -> None:
+        """Deposit (positive) or withdraw money atoms; -2018."""
+        wallets.transfer(self.floor, trading, asset=asset, amount=amount, now_ns=now_ns)
 
     def adjust_position(self, trading: Trading, symbol: str, *, quantity: int, price: int, now_ns: int) -> Position:
         """An off-book fill without fee (a test's manual trade)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mm_exchange.errors import VenueError
+from mm_exchange.funding import INTEREST, RATES, rate_text
 from mm_exchange.scales import MONEY, plain
 from mm_exchange.views import ORDER_TYPES, TIMES_IN_FORCE
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 _PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 _ONBOARD_MS = 1_569_398_400_000
-_FUNDING_INTERVAL_MS = 8 * 3600 * 1000
 
 
 def ping(_call: Call) -> dict[str, Any]:
@@ -149,12 +149,12 @@ def premium_index(call: Call) -> Any:
 
 
 def premium(listing: Listing, now_ms: int) -> dict[str, Any]:
-    """Mark and index of a listing. The funding rate is 0 because this floor settles none."""
+    """Mark and index of a listing, the funding rate as it stands and when it is settled."""
     prices = listing.rules.prices
     mark = plain(round(prices.decimal(listing.market.mark()), 8))
     index = f"{listing.market.index(now_ms) / prices.one:.8f}"
     return {
         "symbol": listing.rules.symbol, "markPrice": mark, "indexPrice": index, "estimatedSettlePrice": index,
-        "lastFundingRate": "0.00000000", "interestRate": "0.00010000",
-        "nextFundingTime": now_ms - now_ms % _FUNDING_INTERVAL_MS + _FUNDING_INTERVAL_MS, "time": now_ms,
+        "lastFundingRate": rate_text(listing), "interestRate": RATES.text(INTEREST),
+        "nextFundingTime": listing.funding.next_time_ms(now_ms), "time": now_ms,
     }  # fmt: skip
