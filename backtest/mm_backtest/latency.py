@@ -74,7 +74,7 @@ def sampled(path: Path, *, otherwise_ms: float, seed: int) -> Latency:
     feed, entry, answer, user = (
         _drawn(values, otherwise_ms, Random(f"{seed}-{name}-latency"))  # noqa: S311 - chance, not secrets
         for name, values in ways.items()
-    )  # noqa: S311 - chance, not secrets
+    )
     return Latency(
         feed, entry, answer, user, name=f"sampled from {path.name}",
         feed_constant_ns=None if lists.feed_ms else round(otherwise_ms * _MS),
