@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm_exchange.scales import MONEY, to_decimal
+from mm_exchange.signing import KeyType, key_type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +19,12 @@ _MAX_KEY = 128
 
 
 class AccountSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """An account as it is asked for; keys are made up when absent."""
+    """An account as it is asked for; keys are made up when absent. `public_key` is PEM, Ed25519 or RSA."""
 
     api_key: str | None = None
     api_secret: str | None = None
+    public_key: str | None = None
+    ed25519_public_key: str | None = msgspec.field(name="ed25519PublicKey", default=None)
     balances: dict[str, str] = msgspec.field(default_factory=lambda: {"USDT": "10000"})
 
 
@@ -32,15 +35,31 @@ def open_account(exchange: Exchange, spec: AccountSpec) -> dict[str, Any]:
         ValueError: a bad balance or key, or the key exists.
     """
     api_key = spec.api_key or secrets.token_hex(32)
-    api_secret = spec.api_secret or secrets.token_hex(32)
     if not api_key.isascii() or not api_key.isprintable() or len(api_key) > _MAX_KEY:
         raise ValueError(f"apiKey must be at most {_MAX_KEY} printable ASCII characters")
+    secret, told = _secret(spec)
     balances = {asset: MONEY.exact(to_decimal(text)) for asset, text in spec.balances.items()}
     if any(amount < 0 for amount in balances.values()):
         raise ValueError("balances must not be negative")
-    account = exchange.venue.add_account(api_key, api_secret, balances=balances, now_ns=exchange.now_ns())
+    account = exchange.venue.add_account(api_key, secret, balances=balances, now_ns=exchange.now_ns())
     shown = {asset: MONEY.text(amount) for asset, amount in account.wallets.items()}
-    return {"apiKey": api_key, "apiSecret": api_secret, "balances": shown}
+    return {"apiKey": api_key, **told, "balances": shown}
+
+
+def _secret(spec: AccountSpec) -> tuple[str, dict[str, str]]:
+    """What the account signs with, and what its client is told of it. A private key never leaves the client."""
+    pem = spec.public_key or spec.ed25519_public_key
+    if pem is None:
+        secret = spec.api_secret or secrets.token_hex(32)
+        if key_type(secret.encode()) is not KeyType.HMAC:
+            raise ValueError("apiSecret is a public key: send it as publicKey")
+        return secret, {"apiSecret": secret}
+    if spec.api_secret is not None:
+        raise ValueError("send apiSecret or publicKey, not both: an account signs in one way")
+    kind = key_type(pem.encode())
+    if kind is KeyType.HMAC or (spec.ed25519_public_key is not None and kind is not KeyType.ED25519):
+        raise ValueError("publicKey must be PEM, beginning with -----BEGIN PUBLIC KEY-----, of an Ed25519 or RSA key")
+    return pem, {"keyType": kind.value}
 
 
 def load_accounts(exchange: Exchange, path: Path) -> int:

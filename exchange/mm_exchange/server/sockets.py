@@ -1,219 +1,45 @@
-"""The WebSocket port: market streams, user streams and the WebSocket API, at the routed paths and the old ones.
-
-The venue's silences are kept: a stream asked for on the wrong base, an unknown stream, a user stream without
-`events=`, a dead listenKey or the retired paths all connect, subscribe and then deliver nothing.
-"""
+"""The WebSocket port: market streams, user streams and the WebSocket API, at the routed paths and the old ones."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http
 import itertools
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from mm_exchange.faults import Subject
-from mm_exchange.frames import Frame
 from mm_exchange.server.faulty import cut
 from mm_exchange.server.faulty_sockets import FaultyLine, refused_handshake
+from mm_exchange.server.keepalive import Keeper, SocketRules, WatchedConnection
+from mm_exchange.server.stream_socket import LISTEN_KEY_LENGTH, StreamSocket, parse_address
 from mm_exchange.server.ws_api import WsApi
-from mm_exchange.stream_names import route_of
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
     from websockets.http11 import Request, Response
 
     from mm_exchange.server.exchange import Exchange
+    from mm_exchange.server.stream_socket import Address
     from mm_exchange.user_events import UserEvent
 
-# A consumer that lets this much pile up is closed: buffering without bound would take everybody down.
-_SLOW_BYTES = 4 * 1024 * 1024
 _MAX_MESSAGE = 64 * 1024
 _CUT_KINDS = frozenset({"drop", "reset"})
 _DEAD_KINDS = frozenset({"dead-url"})
 _PRESENT_KINDS = _CUT_KINDS | _DEAD_KINDS | {"maintenance"}
-_ROUTES = ("public", "market", "private")
 _WS_API_PATH = "/ws-fapi/v1"
 _API = Subject("ws-api", path=_WS_API_PATH)
-_LISTEN_KEY_LENGTH = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Address:
-    """What a socket's URL says: route ('' for the old paths), combined frames or raw, names, key and events."""
-
-    route: str
-    combined: bool
-    names: tuple[str, ...]
-    listen_key: str | None
-    events: frozenset[str]
-
-    @property
-    def base(self) -> str:
-        """The path without names and keys, as faults see it."""
-        return f"/{self.route}/".replace("//", "/") + ("stream" if self.combined else "ws")
-
-
-def parse_address(target: str) -> Address | None:
-    """Take a request target apart; None for a path the venue does not serve."""
-    parts = urlsplit(target)
-    segments = [unquote(segment) for segment in parts.path.split("/") if segment]
-    route = segments.pop(0) if segments and segments[0] in _ROUTES else ""
-    if not segments or segments[0] not in ("ws", "stream"):
-        return None
-    query = parse_qs(parts.query)
-    combined = segments[0] == "stream"
-    names = list(segments[1:]) + [name for value in query.get("streams", []) for name in value.split("/") if name]
-    events = frozenset(name for value in query.get("events", []) for name in value.split("/") if name)
-    return Address(route, combined, tuple(names), next(iter(query.get("listenKey", [])), None), events)
-
-
-class StreamSocket:
-    """One client socket of a market or user stream."""
-
-    def __init__(self, exchange: Exchange, connection: ServerConnection, *, address: Address, number: int) -> None:
-        self._exchange = exchange
-        self.connection = connection
-        self.address = address
-        self.number = number
-        self.since_ms = exchange.now_ms()
-        self.names: list[str] = []
-        self.keys: dict[str, frozenset[str] | None] = {}
-        self._dead = not address.route and not exchange.quirks.old_paths_live
-        self.line = FaultyLine(exchange, self._write)
-
-    @property
-    def target(self) -> str:
-        """Which fault target this socket is."""
-        return "user-stream" if self.address.route == "private" or self.keys else "market-stream"
-
-    @property
-    def api_key(self) -> str | None:
-        """The account it listens to, if any."""
-        key = next(iter(self.keys), None) or self.address.listen_key
-        return self._exchange.venue.listen_keys.account_of(key) if key is not None else None
-
-    def open(self) -> None:
-        """Subscribe what the URL asks for."""
-        listen_key = self.address.listen_key
-        if listen_key is not None and self.address.route in ("private", ""):
-            events = self.address.events
-            if events or not self._exchange.quirks.events_required:
-                self.keys[listen_key] = events or None
-        for name in self.address.names:
-            if self._is_listen_key(name) and not self._exchange.quirks.key_in_path:
-                # Production fails silently for a key as a path segment.
-                continue
-            self.subscribe(name)
-
-    def close(self) -> None:
-        """Leave every stream."""
-        for name in self.names:
-            self._exchange.hub.unsubscribe(name, self)
-        self.line.close()
-
-    def _is_listen_key(self, name: str) -> bool:
-        return len(name) == _LISTEN_KEY_LENGTH and "@" not in name
-
-    def subscribe(self, name: str) -> None:
-        """Add a stream. Names that are unknown or belong to another base are listed and stay silent."""
-        if name in self.names:
-            return
-        self.names.append(name)
-        if self._is_listen_key(name):
-            if self.address.route in ("private", ""):
-                self.keys[name] = None
-            return
-        if not self._dead and self.address.route in ("", route_of(name)):
-            self._exchange.hub.subscribe(name, self, now_ms=self._exchange.now_ms())
-
-    def unsubscribe(self, name: str) -> None:
-        """Remove a stream."""
-        if name in self.names:
-            self.names.remove(name)
-            self.keys.pop(name, None)
-            self._exchange.hub.unsubscribe(name, self)
-
-    def on_message(self, message: str | bytes) -> None:
-        """SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS; everything else is the venue's error 2 or 3."""
-        try:
-            request = orjson.loads(message)
-            method, number = str(request["method"]), request.get("id")
-        except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-            self._reply({"error": {"code": 3, "msg": "Invalid JSON: expected an object with a method"}})
-            return
-        params = request.get("params") or []
-        if not isinstance(params, list):
-            self._reply({"error": {"code": 2, "msg": "Invalid request: params must be a list"}, "id": number})
-            return
-        match method:
-            case "SUBSCRIBE":
-                for name in params:
-                    self.subscribe(str(name))
-                self._reply({"result": None, "id": number})
-            case "UNSUBSCRIBE":
-                for name in params:
-                    self.unsubscribe(str(name))
-                self._reply({"result": None, "id": number})
-            case "LIST_SUBSCRIPTIONS":
-                self._reply({"result": self.names, "id": number})
-            case _:
-                self._reply({"error": {"code": 2, "msg": f"Invalid request: unknown method {method}"}, "id": number})
-
-    def _reply(self, reply: dict[str, Any]) -> None:
-        self._write(orjson.dumps(reply))
-
-    def deliver(self, frame: Frame) -> None:
-        """A public frame."""
-        payload = frame.wrapped if self.address.combined else frame.payload
-        if self._exchange.faults or not self.line.idle:
-            self.line.send(payload, self.subject(symbol=frame.symbol, stream=frame.stream))
-        else:
-            self._write(payload)
-
-    def deliver_user(self, event: UserEvent, payload: bytes) -> None:
-        """A user event of the account behind one of this socket's keys, if it asked for events of that name."""
-        if self._dead:
-            return
-        for key, events in self.keys.items():
-            if self._hears(key, event) and (events is None or event.name in events):
-                wrapped = payload
-                if self.address.combined:
-                    wrapped = b'{"stream":' + orjson.dumps(key) + b',"data":' + payload + b"}"
-                if self._exchange.faults or not self.line.idle:
-                    self.line.send(wrapped, self.subject(symbol=event.symbol, stream=event.name))
-                else:
-                    self._write(wrapped)
-
-    def _hears(self, key: str, event: UserEvent) -> bool:
-        # The key is already dead when its own expiry is told.
-        if event.name == "listenKeyExpired":
-            return bool(event.payload["listenKey"] == key)
-        return self._exchange.venue.listen_keys.account_of(key) == event.api_key
-
-    def subject(self, *, symbol: str | None = None, stream: str | None = None) -> Subject:
-        """This socket as faults see it."""
-        if symbol is None and stream is None:
-            symbols = {name.partition("@")[0].upper() for name in self.names if "@" in name}
-            symbol = next(iter(symbols)) if len(symbols) == 1 else None
-        return Subject(self.target, symbol, self.api_key, path=self.address.base, stream=stream)
-
-    def _write(self, payload: bytes) -> None:
-        if self.connection.transport.get_write_buffer_size() > _SLOW_BYTES:
-            self.connection.transport.abort()
-            return
-        broadcast((self.connection,), payload, text=True)
 
 
 class SocketServer:
     """All sockets of the WebSocket port."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, rules: SocketRules | None = None) -> None:
+        self._keeper = Keeper(rules or SocketRules())
         self._exchange = exchange
         self._numbers = itertools.count(1)
         self._sockets: dict[int, StreamSocket] = {}
@@ -223,8 +49,8 @@ class SocketServer:
     async def start(self, host: str, port: int) -> Server:
         """Listen."""
         return await serve(
-            self._serve, host, port, compression=None, ping_interval=180, ping_timeout=600, max_size=_MAX_MESSAGE,
-            close_timeout=1, process_request=self._admit, server_header=None,
+            self._serve, host, port, compression=None, ping_interval=None, max_size=_MAX_MESSAGE, close_timeout=1,
+            process_request=self._admit, server_header=None, create_connection=WatchedConnection,
         )  # fmt: skip
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -233,6 +59,10 @@ class SocketServer:
         is_api = urlsplit(request.path).path.rstrip("/") == _WS_API_PATH
         if address is None and not is_api:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "no such stream path\n")
+        if is_api:
+            refused = self._ws_api.handshake(connection)
+            if refused is not None:
+                return refused
         if not self._exchange.faults:
             return None
         subject = (
@@ -246,14 +76,21 @@ class SocketServer:
         target = connection.request.path if connection.request is not None else ""
         address = parse_address(target)
         number = next(self._numbers)
-        with contextlib.suppress(ConnectionClosed):
-            if address is None:
-                await self._serve_api(connection, number)
-            else:
-                await self._serve_streams(connection, address, number=number)
+        assert isinstance(connection, WatchedConnection)  # noqa: S101 - `start` says so
+        self._keeper.add(connection, limited=address is not None)
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                if address is None:
+                    await self._serve_api(connection, number)
+                else:
+                    await self._serve_streams(connection, address, number=number)
+        finally:
+            self._keeper.remove(connection)
 
     async def _serve_streams(self, connection: ServerConnection, address: Address, *, number: int) -> None:
-        client = StreamSocket(self._exchange, connection, address=address, number=number)
+        client = StreamSocket(
+            self._exchange, connection, address=address, number=number, most_streams=self._keeper.rules.streams
+        )
         self._sockets[number] = client
         try:
             client.open()
@@ -284,7 +121,8 @@ class SocketServer:
         line.dead = faults.strike(subject, _DEAD_KINDS, now_ns=now_ns) is not None
 
     def strike(self) -> None:
-        """Let faults that have become active strike the present sockets. Called by the clock."""
+        """Let time and faults that have become active strike the present sockets. Called by the clock."""
+        self._keeper.sweep()
         faults, now_ns = self._exchange.faults, self._exchange.now_ns()
         if not faults:
             return
@@ -330,7 +168,7 @@ class SocketServer:
 def _bare_path(connection: ServerConnection) -> str:
     """The route of a socket without keys: a listenKey is a credential."""
     path = connection.request.path if connection.request is not None else ""
-    return "/".join(part for part in urlsplit(path).path.split("/") if len(part) != _LISTEN_KEY_LENGTH)
+    return "/".join(part for part in urlsplit(path).path.split("/") if len(part) != LISTEN_KEY_LENGTH)
 
 
 def _remote(connection: ServerConnection) -> str:

@@ -6,7 +6,7 @@ from mm_exchange.clock import VirtualClock
 from mm_exchange.frames import Frame
 from mm_exchange.limits import LimitValues
 from mm_exchange.server.exchange import Exchange, Quirks
-from mm_exchange.server.sockets import StreamSocket, parse_address
+from mm_exchange.server.stream_socket import StreamSocket, parse_address
 
 
 @pytest.mark.parametrize(
