@@ -185,9 +185,9 @@ def _take_over(floor: Floor, order: Order, *, now_ns: int) -> None:
 
 
 def _left(floor: Floor, trading: Trading, asset: str) -> int:
-    """What a cross account can still pay: neither more than its wallet nor than its margin balance."""
-    balance, _ = margins.cross_balance(floor, trading, asset)
-    return min(balance, margins.wallet(trading, asset))
+    """What a cross account can still pay: neither more than its wallet nor what its other positions need."""
+    balance, needed = margins.cross_balance(floor, trading, asset)
+    return min(balance - needed, margins.wallet(trading, asset))
 
 
 def _charge(floor: Floor, trading: Trading, *, order: Order, left: int, now_ns: int) -> None:
