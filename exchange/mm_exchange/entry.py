@@ -61,7 +61,7 @@ def _rest_or_expire(floor: Floor, order: Order, *, listing: Listing, now_ns: int
     if order.request.type is OrderType.MARKET or order.request.time_in_force in _IMMEDIATE:
         life.expire(floor, order, by="venue", now_ns=now_ns)
     else:
-        listing.resting.add(order, listing.market.displayed(order.price, buy=order.is_buy))
+        listing.resting.add(order, listing.market)
 
 
 def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Listing) -> None:
@@ -171,4 +171,4 @@ def _move(order: Order, listing: Listing, *, price: int, quantity: int) -> None:
         return
     listing.resting.remove(order)
     order.price, order.quantity = price, quantity
-    listing.resting.add(order, listing.market.displayed(price, buy=order.is_buy))
+    listing.resting.add(order, listing.market)

@@ -41,14 +41,14 @@ def execute(floor: Floor, executions: Iterable[Execution], *, now_ns: int) -> in
 
 def _fill(floor: Floor, execution: Execution, *, now_ns: int) -> int:
     order = execution.order
-    quantity = min(execution.quantity, order.quantity - order.filled)
-    if order.reduces:
-        quantity = min(quantity, _reducible(order))
+    quantity = min(execution.quantity, fillable(order))
     if quantity <= 0:
         life.expire(floor, order, by="reduce-only", now_ns=now_ns)
         return 0
     if quantity != execution.quantity:
         execution = Execution(order, execution.price, quantity, execution.maker)
+    if not execution.maker:
+        floor.listings[order.symbol].market.consume(execution.price, quantity, buy=order.is_buy)
     settle(floor, execution, now_ns=now_ns)
     return quantity
 
@@ -83,6 +83,12 @@ def _book(floor: Floor, trading: Trading, *, execution: Execution, now_ms: int) 
         now_ms=now_ms,
     )  # fmt: skip
     return FillReport(quantity, price, execution.maker, commission, realized, floor.next_trade_id())
+
+
+def fillable(order: Order) -> int:
+    """How much of a live order may fill now."""
+    remaining = order.quantity - order.filled
+    return min(remaining, _reducible(order)) if order.reduces else remaining
 
 
 def _reducible(order: Order) -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from mm_exchange.errors import invalid_symbol
 from mm_exchange.funding import Funding
+from mm_exchange.impact import Consumed
 from mm_exchange.ledger import Ledger
 from mm_exchange.listen_keys import ListenKeys
 from mm_exchange.market import Market
-from mm_exchange.matching import RestingOrders
+from mm_exchange.matching import MatchingModel, RestingOrders
 from mm_exchange.wallets import Fund
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ _FIRST_TRANSACTION_ID = 690_000_000_000
 class Listing:
     """One symbol of the exchange: rules, public market, our resting orders."""
 
-    def __init__(self, rules: SymbolRules) -> None:
+    def __init__(self, rules: SymbolRules, matching: MatchingModel | None = None) -> None:
         self.rules = rules
-        self.market = Market(rules)
-        self.resting = RestingOrders()
+        model = matching or MatchingModel()
+        half_life_ms = model.impact_half_life_ms
+        self.market = Market(rules, None if half_life_ms is None else Consumed(half_life_ms))
+        self.resting = RestingOrders(model)
         self.funding = Funding()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mm_exchange.book import Level
+    from mm_exchange.impact import Consumed
     from mm_exchange.rules import SymbolRules
 
 _INDEX_TIME_CONSTANT_MS = 30_000
@@ -77,9 +78,10 @@ MarketEvent = DepthUpdate | Snapshot | Touch | Trade
 class Market:
     """What is displayed to everybody. Updated by events, read by matching and by REST."""
 
-    def __init__(self, rules: SymbolRules) -> None:
+    def __init__(self, rules: SymbolRules, consumed: Consumed | None = None) -> None:
         self.rules = rules
         self.book = Book()
+        self._consumed = consumed
         self.touch: Touch | None = None
         self.last_trade: Trade | None = None
         self.recent_trades: deque[Trade] = deque(maxlen=1000)
@@ -117,8 +119,18 @@ class Market:
         touch = self._fresh_touch()
         return (touch.ask, touch.ask_quantity) if touch is not None else self.book.best_ask()
 
+    @property
+    def newest_id(self) -> int:
+        """The update id that `displayed` is as of."""
+        touch = self._fresh_touch()
+        return touch.update_id if touch is not None else self.book.last_update_id
+
     def opposite(self, *, buy: bool) -> Iterator[Level]:
-        """The levels a taker walks, best first: asks for a buy, bids for a sell."""
+        """The levels a taker walks, best first: asks for a buy, bids for a sell, less what takers have consumed."""
+        levels = self._shown_opposite(buy=buy)
+        return levels if self._consumed is None else self._left(levels, self._consumed, buy=buy)
+
+    def _shown_opposite(self, *, buy: bool) -> Iterator[Level]:
         best = self.best_ask() if buy else self.best_bid()
         if best is None:
             return
@@ -126,6 +138,21 @@ class Market:
         for level in self.book.asks() if buy else self.book.bids():
             if (level[0] > best[0]) if buy else (level[0] < best[0]):
                 yield level
+
+    def _left(self, levels: Iterator[Level], consumed: Consumed, *, buy: bool) -> Iterator[Level]:
+        for price, quantity in levels:
+            left = quantity - consumed.hidden(price, bids=not buy, now_ms=self.event_ms)
+            if left > 0:
+                yield price, left
+
+    def consume(self, price: int, quantity: int, *, buy: bool) -> None:
+        """A taker who bought (`buy`) or sold took this quantity from the level of the other side."""
+        if self._consumed is not None:
+            self._consumed.take(price, quantity, bids=not buy, now_ms=self.event_ms)
+
+    def hidden(self, price: int, *, bids: bool) -> int:
+        """How much of the displayed level our takers have consumed already."""
+        return 0 if self._consumed is None else self._consumed.hidden(price, bids=bids, now_ms=self.event_ms)
 
     def displayed(self, price: int, *, buy: bool) -> int:
         """Size shown at a price on the own side: what a new order there queues behind."""

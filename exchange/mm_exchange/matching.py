@@ -3,23 +3,27 @@
 Sans-I/O and without accounts: it answers *which order fills how much*, the venue books it. The model:
 
 * An order queues behind the size displayed at its price when it arrives (`queue_ahead`). Trades at the price
-  consume that queue first; what is left of a trade fills our orders there in time order. When the displayed size
-  falls below `queue_ahead`, the queue shrinks with it (cancellations are taken to happen behind us first).
+  consume that queue first; what is left of a trade fills our orders there in time order. What a fall of the displayed
+  size without trades does to the queue is the queue model's (`queue_models`); the queue never grows.
+* Sizes come from bookTicker and depth. Of two, the one with the higher update id is believed: the batched depth
+  stream tells late what bookTicker has told already.
 * A trade through the price, or a touch that crosses it, fills the order in full at its own price.
-* The public book is not changed by our orders, and two accounts of the exchange do not trade with each other.
+* The public book is not changed by our orders; what takers took can be hidden from matching for a while (`impact`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from sortedcontainers import SortedDict
+from mm_exchange.market import DepthUpdate, Touch, Trade
+from mm_exchange.queue_models import QueueModel, queue_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mm_exchange.market import Market
+    from mm_exchange.market import Market, MarketEvent
     from mm_exchange.orders import Order
 
 
@@ -33,84 +37,227 @@ class Execution:
     maker: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class MatchingModel:
+    """How an exchange matches, for all of its symbols.
+
+    `queue` moves queue positions. `whole_fills`: an order whose turn comes fills in whole, however small the trade
+    (hftbacktest's NoPartialFillExchange; for comparisons only). `impact_half_life_ms`: what takers took is hidden
+    from matching and recovers so fast; None: it is shown on and can be taken again.
+    """
+
+    queue: QueueModel = dataclasses.field(default_factory=lambda: queue_model("conservative"))
+    whole_fills: bool = False
+    impact_half_life_ms: float | None = None
+
+
+class _Place:
+    """Where one order stands: the size before it, and what trades took at its price since the last look."""
+
+    __slots__ = ("ahead", "order", "traded")
+
+    def __init__(self, order: Order, ahead: int) -> None:
+        self.order = order
+        self.ahead: float = ahead
+        self.traded = 0
+
+
+class _Level:
+    """Our orders at one price in time order, and the size displayed there as of an update id."""
+
+    __slots__ = ("key", "places", "seen_id", "shown")
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.places: list[_Place] = []
+        self.shown = 0
+        self.seen_id = 0
+
+
+class _Side:
+    """Our orders of one side. Keys are signed so that both sides sort best first: -price for buys, price for sells."""
+
+    __slots__ = ("buy", "keys", "levels")
+
+    def __init__(self, *, buy: bool) -> None:
+        self.buy = buy
+        self.keys: list[int] = []
+        self.levels: dict[int, _Level] = {}
+
+    def level(self, key: int) -> _Level:
+        """The level of a key, made where there is none."""
+        level = self.levels.get(key)
+        if level is None:
+            level = self.levels[key] = _Level(key)
+            insort(self.keys, key)
+        return level
+
+    def drop(self, key: int) -> None:
+        """Forget an empty level."""
+        del self.levels[key]
+        del self.keys[bisect_left(self.keys, key)]
+
+
 class RestingOrders:
     """Our resting orders of one symbol, by side, price and time."""
 
-    def __init__(self) -> None:
-        # Keys are signed so that both sides iterate best price first: -price for buys, price for sells.
-        self._buys: SortedDict = SortedDict()
-        self._sells: SortedDict = SortedDict()
+    def __init__(self, model: MatchingModel | None = None) -> None:
+        self._model = model or MatchingModel()
+        self._buys = _Side(buy=True)
+        self._sells = _Side(buy=False)
+        self._levels: dict[int, _Level] = {}
 
     def __len__(self) -> int:
-        return sum(len(queue) for side in (self._buys, self._sells) for queue in side.values())
+        return len(self._levels)
 
     def __iter__(self) -> Iterator[Order]:
         for side in (self._buys, self._sells):
-            for queue in side.values():
-                yield from queue
+            for key in side.keys:
+                for place in side.levels[key].places:
+                    yield place.order
 
-    def add(self, order: Order, displayed: int) -> None:
-        """Rest an order behind the `displayed` size at its price."""
-        order.queue_ahead = displayed
+    def add(self, order: Order, market: Market) -> None:
+        """Rest an order behind the size displayed at its price."""
         side, key = self._place_of(order)
-        side.setdefault(key, []).append(order)
+        shown = market.displayed(order.price, buy=order.is_buy)
+        level = side.level(key)
+        self._look(level, shown, market.newest_id)
+        order.queue_ahead = max(0, shown - market.hidden(order.price, bids=order.is_buy))
+        level.places.append(_Place(order, order.queue_ahead))
+        self._levels[order.order_id] = level
 
     def remove(self, order: Order) -> None:
         """Take an order off; does nothing when it does not rest."""
-        side, key = self._place_of(order)
-        queue = side.get(key)
-        if queue is None or order not in queue:
+        level = self._levels.pop(order.order_id, None)
+        if level is None:
             return
-        queue.remove(order)
-        if not queue:
-            del side[key]
+        level.places = [place for place in level.places if place.order is not order]
+        if not level.places:
+            (self._buys if order.is_buy else self._sells).drop(level.key)
 
-    def _place_of(self, order: Order) -> tuple[SortedDict, int]:
+    def _place_of(self, order: Order) -> tuple[_Side, int]:
         return (self._buys, -order.price) if order.is_buy else (self._sells, order.price)
+
+    def on_event(self, event: MarketEvent, market: Market) -> list[Execution]:
+        """Fills by a public event that the market has taken over already."""
+        if isinstance(event, Touch):
+            return self._on_touch(event, market)
+        if isinstance(event, Trade):
+            if not event.market:
+                return []
+            return self.on_trade(event.price, event.quantity, buyer_is_maker=event.buyer_is_maker)
+        if isinstance(event, DepthUpdate):
+            executions = self._crossed(market)
+            for price, size in event.bids:
+                if -price in self._buys.levels:
+                    self._look(self._buys.levels[-price], size, event.last_id)
+            for price, size in event.asks:
+                if price in self._sells.levels:
+                    self._look(self._sells.levels[price], size, event.last_id)
+            return executions
+        return self._on_snapshot(market)
+
+    def _on_touch(self, touch: Touch, market: Market) -> list[Execution]:
+        if touch.update_id <= market.book.last_update_id:
+            return []
+        buys, sells = self._buys.keys, self._sells.keys
+        crossed = (buys and -buys[0] >= touch.ask) or (sells and sells[0] <= touch.bid)
+        executions = self._crossed(market) if crossed else []
+        for side, best, size in (
+            (self._buys, -touch.bid, touch.bid_quantity),
+            (self._sells, touch.ask, touch.ask_quantity),
+        ):
+            for key in side.keys:
+                if key > best:
+                    break
+                # Before the best price nothing is displayed.
+                self._look(side.levels[key], size if key == best else 0, touch.update_id)
+        return executions
+
+    def _on_snapshot(self, market: Market) -> list[Execution]:
+        executions = self._crossed(market)
+        for side in (self._buys, self._sells):
+            for key, level in side.levels.items():
+                level.seen_id = 0
+                self._look(level, market.book.size_at(abs(key), buy=side.buy), market.book.last_update_id)
+        return executions
+
+    def _look(self, level: _Level, shown: int, update_id: int) -> None:
+        """The displayed size at a price with orders of ours is known anew."""
+        if update_id < level.seen_id:
+            return
+        before, level.shown, level.seen_id = level.shown, shown, update_id
+        move = self._model.queue.displayed
+        for place in level.places:
+            order = place.order
+            place.ahead = move(
+                place.ahead, place.traded, before=before, now=shown, one=order.rules.quantities.one
+            )  # fmt: skip
+            place.traded = 0
+            order.queue_ahead = round(place.ahead)
 
     def on_trade(self, price: int, quantity: int, *, buyer_is_maker: bool) -> list[Execution]:
         """Fills by a public trade. The aggressor sells into our buys when the buyer was the maker, else the reverse."""
         side, limit = (self._buys, -price) if buyer_is_maker else (self._sells, price)
         executions: list[Execution] = []
-        for key, queue in side.items():
+        for key in side.keys:
             if key > limit:
                 break
             if key < limit:
-                executions += [_in_full(order) for order in queue]
+                executions += [_in_full(place.order) for place in side.levels[key].places]
             else:
-                executions += _share(queue, quantity)
+                executions += self._share(side.levels[key], quantity)
         return executions
 
-    def on_market(self, market: Market) -> list[Execution]:
-        """Fills by a touch that reached our prices, and queues that shrank."""
+    def _share(self, level: _Level, quantity: int) -> list[Execution]:
+        """One trade at our price: first what is before us, then our orders in time order, never more than it traded."""
         executions: list[Execution] = []
-        for side, buy in ((self._buys, True), (self._sells, False)):
-            if not side:
+        ours = 0
+        for place in level.places:
+            order = place.order
+            step = order.rules.step
+            reached = int((quantity - place.ahead - ours) // step) * step
+            place.ahead = max(0, place.ahead - quantity)
+            place.traded += quantity
+            order.queue_ahead = round(place.ahead)
+            take = order.remaining if self._model.whole_fills and reached > 0 else min(order.remaining, reached)
+            if take > 0:
+                ours += take
+                executions.append(Execution(order, order.price, take, maker=True))
+        return executions
+
+    def _crossed(self, market: Market) -> list[Execution]:
+        """Fills by a market whose other side has reached our prices."""
+        executions: list[Execution] = []
+        for side in (self._buys, self._sells):
+            if not side.keys:
                 continue
-            touch = market.best_ask() if buy else market.best_bid()
-            reach = None if touch is None else (-touch[0] if buy else touch[0])
-            for key, queue in side.items():
-                if reach is not None and key <= reach:
-                    executions += [_in_full(order) for order in queue]
-                else:
-                    displayed = market.displayed(-key if buy else key, buy=buy)
-                    for order in queue:
-                        order.queue_ahead = min(order.queue_ahead, displayed)
+            touch = market.best_ask() if side.buy else market.best_bid()
+            if touch is None:
+                continue
+            reach = -touch[0] if side.buy else touch[0]
+            if side.keys[0] > reach:
+                continue
+            crossed = [place.order for key in side.keys if key <= reach for place in side.levels[key].places]
+            if self._model.impact_half_life_ms is None:
+                executions += [_in_full(order) for order in crossed]
+            else:
+                executions += _met(crossed, market)
         return executions
 
     def on_outsider(self, quantity: int, *, buys: bool, limit: int | None = None) -> list[Execution]:
         """Fills by an outside taker who meets nobody but us: best price first, then time; `limit` is its worst price."""
         side = self._sells if buys else self._buys
         executions: list[Execution] = []
-        for key, queue in side.items():
+        for key in side.keys:
             if limit is not None and key > (limit if buys else -limit):
                 break
-            for order in queue:
+            for place in side.levels[key].places:
                 if not quantity:
                     return executions
-                take = min(order.remaining, quantity)
+                take = min(place.order.remaining, quantity)
                 quantity -= take
-                executions.append(Execution(order, order.price, take, maker=True))
+                executions.append(Execution(place.order, place.order.price, take, maker=True))
         return executions
 
 
@@ -118,16 +265,19 @@ def _in_full(order: Order) -> Execution:
     return Execution(order, order.price, order.remaining, maker=True)
 
 
-def _share(queue: list[Order], quantity: int) -> list[Execution]:
+def _met(orders: list[Order], market: Market) -> list[Execution]:
+    """Fills of crossed orders where takers leave a mark: no more than what is left of the levels that cross them."""
     executions: list[Execution] = []
-    ours = 0
-    for order in queue:
-        reached = quantity - order.queue_ahead - ours
-        order.queue_ahead = max(0, order.queue_ahead - quantity)
-        take = min(order.remaining, reached)
-        if take > 0:
-            ours += take
-            executions.append(Execution(order, order.price, take, maker=True))
+    for order in orders:
+        got = 0
+        for price, quantity in list(market.opposite(buy=order.is_buy)):
+            if got == order.remaining or _beyond(order, price):
+                break
+            part = min(order.remaining - got, quantity)
+            market.consume(price, part, buy=order.is_buy)
+            got += part
+        if got:
+            executions.append(Execution(order, order.price, got, maker=True))
     return executions
 
 
@@ -147,7 +297,7 @@ def take(order: Order, market: Market) -> list[Execution]:
 
 def crosses(market: Market, price: int, *, buy: bool) -> bool:
     """Would an order at this price take liquidity? (Post-only refuses then.)."""
-    best = market.best_ask() if buy else market.best_bid()
+    best = next(market.opposite(buy=buy), None)
     return best is not None and (price >= best[0] if buy else price <= best[0])
 
 

@@ -14,7 +14,7 @@ from mm_exchange.accounts import Account, Fees
 from mm_exchange.entry import Origin
 from mm_exchange.floor import Floor, Listing
 from mm_exchange.funding import INTERVAL_MS
-from mm_exchange.market import Trade
+from mm_exchange.matching import MatchingModel
 from mm_exchange.scales import MONEY
 from mm_exchange.trading import AccountTrade, Income, OrderName, Trading
 
@@ -37,8 +37,9 @@ __all__ = ["AccountTrade", "Income", "Listing", "OrderName", "Trading", "Venue"]
 class Venue:
     """All symbols and accounts under one matching rule."""
 
-    def __init__(self, *, fees: Fees | None = None) -> None:
+    def __init__(self, *, fees: Fees | None = None, matching: MatchingModel | None = None) -> None:
         self.floor = Floor(fees or Fees())
+        self._matching = matching or MatchingModel()
 
     @property
     def listings(self) -> dict[str, Listing]:
@@ -66,7 +67,7 @@ class Venue:
         """List a symbol; listing it twice is a mistake of the caller. Funding settles at multiples of its interval."""
         if rules.symbol in self.listings:
             raise ValueError(f"{rules.symbol} is listed already: name each symbol in one source only")
-        listing = self.listings[rules.symbol] = Listing(rules)
+        listing = self.listings[rules.symbol] = Listing(rules, self._matching)
         listing.funding.interval_ms = funding_interval_ms
         return listing
 
@@ -108,13 +109,9 @@ class Venue:
         market.apply(event)
         if not resting:
             return
-        if isinstance(event, Trade):
-            if not event.market:
-                return
-            executions = resting.on_trade(event.price, event.quantity, buyer_is_maker=event.buyer_is_maker)
-        else:
-            executions = resting.on_market(market)
-        fills.execute(self.floor, executions, now_ns=now_ns)
+        executions = resting.on_event(event, market)
+        if executions:
+            fills.execute(self.floor, executions, now_ns=now_ns)
 
     def outsider_trades(
         self, symbol: str, quantity: int, *, buys: bool, limit: int | None, now_ns: int
