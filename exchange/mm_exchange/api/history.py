@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_exchange.candles import INTERVALS, close_of
 from mm_exchange.errors import VenueError, invalid_parameter
+from mm_exchange.funding import CAP, RATES
 from mm_exchange.payloads import percent
 from mm_exchange.scales import MONEY, Scale
 
@@ -181,6 +182,34 @@ def _day_ticker(figures: SymbolStatistics, now_ms: int) -> dict[str, Any]:
         "openTime": day.open_ms, "closeTime": shown.close_ms, "firstId": day.first_id, "lastId": day.last_id,
         "count": day.count,
     }  # fmt: skip
+
+
+def funding_rates(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/fundingRate: what was settled, of one symbol or of all, oldest first."""
+    params = call.params
+    symbol, start, end = params.get("symbol"), params.integer("startTime"), params.integer("endTime")
+    listings = [call.venue.listing(symbol)] if symbol is not None else list(call.venue.listings.values())
+    found = sorted(
+        (settled.time_ms, listing.rules.symbol, settled.rate, listing.rules.prices.decimal(settled.mark))
+        for listing in listings
+        for settled in listing.funding.history
+        if (start or 0) <= settled.time_ms and (end is None or settled.time_ms <= end)
+    )  # fmt: skip
+    limit = _limit(params, default=100)
+    return [
+        {"symbol": name, "fundingRate": RATES.text(rate), "fundingTime": time_ms, "markPrice": f"{mark:.8f}"}
+        for time_ms, name, rate, mark in (found[:limit] if start is not None else found[-limit:])
+    ]
+
+
+def funding_terms(call: Call) -> list[dict[str, Any]]:
+    """GET /fapi/v1/fundingInfo: cap, floor and interval of every symbol."""
+    cap = RATES.text(CAP)
+    return [
+        {"symbol": listing.rules.symbol, "adjustedFundingRateCap": cap, "adjustedFundingRateFloor": f"-{cap}",
+         "fundingIntervalHours": max(1, listing.funding.interval_ms // 3_600_000), "disclaimer": False}
+        for listing in call.venue.listings.values()
+    ]  # fmt: skip
 
 
 def open_interest(call: Call) -> dict[str, Any]:

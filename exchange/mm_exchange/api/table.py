@@ -37,6 +37,9 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v1/indexPriceKlines"): Endpoint(history.index_klines, weight=history.candles_weight),
     ("GET", "/fapi/v1/premiumIndexKlines"): Endpoint(history.premium_klines, weight=history.candles_weight),
     ("GET", "/fapi/v1/ticker/24hr"): Endpoint(history.day_ticker, weight=_by_symbol(1, 40)),
+    # The venue counts these two by a limit of their own (500 in 5 minutes), not by weight.
+    ("GET", "/fapi/v1/fundingRate"): Endpoint(history.funding_rates, weight=0),
+    ("GET", "/fapi/v1/fundingInfo"): Endpoint(history.funding_terms, weight=0),
     ("GET", "/fapi/v1/openInterest"): Endpoint(history.open_interest),
     ("GET", "/fapi/v1/premiumIndex"): Endpoint(public.premium_index, weight=_by_symbol(1, 10)),
     ("GET", "/fapi/v1/ticker/bookTicker"): Endpoint(public.book_ticker, weight=_by_symbol(2, 5)),
