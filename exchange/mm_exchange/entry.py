@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mm_exchange import fills, life, margins
+from mm_exchange import crossing, life, margins
+from mm_exchange.crossing import fills_at_once, would_take
 from mm_exchange.errors import VenueError
-from mm_exchange.matching import crosses, take
 from mm_exchange.orders import Order, OrderRequest, OrderType, PositionSide, Side, TimeInForce
 
 if TYPE_CHECKING:
@@ -33,14 +33,13 @@ def place(floor: Floor, trading: Trading, *, request: OrderRequest, origin: Orig
     listing = floor.listing(request.symbol)
     _check(floor, trading, request=request, listing=listing)
     order = _accepted(floor, trading, request=request, listing=listing, now_ns=now_ns)
-    executions = take(order, listing.market)
     trading.remember(order)
     if request.good_till_ms:
         floor.wake_at(request.good_till_ms * 1_000_000)
     life.expose(order, sign=1)
     floor.ledger.add_order("order", now_ns, order=order, address=origin.address, request_time=origin.request_ms)
     life.tell(floor, order, "NEW")
-    fills.execute(floor, executions, now_ns=now_ns)
+    crossing.meet(floor, order, now_ns=now_ns)
     if order.live:
         _rest_or_expire(floor, order, listing=listing, now_ns=now_ns)
     return order
@@ -77,7 +76,7 @@ def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Li
     else:
         quantity = request.quantity if buy else -request.quantity
         margins.check(floor, trading, position=position, price=price, quantity=quantity)
-    _check_time_in_force(request, listing, buy=buy)
+    _check_time_in_force(request, listing, api_key=trading.account.api_key)
 
 
 def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing) -> int:
@@ -101,28 +100,20 @@ def _check_reduces(position: Position, request: OrderRequest, *, buy: bool) -> N
         raise VenueError(-2022, "ReduceOnly Order is rejected.")
 
 
-def _check_time_in_force(request: OrderRequest, listing: Listing, *, buy: bool) -> None:
-    if request.time_in_force is TimeInForce.GTX and crosses(listing.market, request.price, buy=buy):
+def _check_time_in_force(request: OrderRequest, listing: Listing, *, api_key: str) -> None:
+    buy = request.side is Side.BUY
+    if request.time_in_force is TimeInForce.GTX and would_take(listing, request.price, buy=buy):
         raise VenueError(
             -5022,
             "Due to the order could not be executed as maker, the Post Only order will be rejected. "
             "The order will not be recorded in the order history",
         )
-    if request.time_in_force is TimeInForce.FOK and not _fills_at_once(request, listing, buy=buy):
+    if request.time_in_force is TimeInForce.FOK and not fills_at_once(listing, request, api_key=api_key):
         raise VenueError(
             -5021,
             "Due to the order could not be filled immediately, the FOK order has been rejected. "
             "The order will not be recorded in the order history",
         )
-
-
-def _fills_at_once(request: OrderRequest, listing: Listing, *, buy: bool) -> bool:
-    left = request.quantity
-    for price, quantity in listing.market.opposite(buy=buy):
-        if left <= 0 or (price > request.price if buy else price < request.price):
-            break
-        left -= quantity
-    return left <= 0
 
 
 def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int) -> Order:
@@ -143,14 +134,14 @@ def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int)
     life.expose(order, sign=1)
     floor.ledger.add_order("amend", now_ns, order=order)
     life.tell(floor, order, "AMENDMENT")
-    fills.execute(floor, take(order, listing.market), now_ns=now_ns)
+    crossing.meet(floor, order, now_ns=now_ns)
     return order
 
 
 def _check_amendment(floor: Floor, trading: Trading, *, order: Order, price: int, quantity: int) -> None:
     listing = floor.listings[order.symbol]
     listing.rules.check_notional(price, quantity, reduce_only=order.reduces)
-    if order.request.time_in_force is TimeInForce.GTX and crosses(listing.market, price, buy=order.is_buy):
+    if order.request.time_in_force is TimeInForce.GTX and would_take(listing, price, buy=order.is_buy):
         raise VenueError(
             -5022, "Due to the order could not be executed as maker, the Post Only order will be rejected."
         )

@@ -52,6 +52,11 @@ def expire(floor: Floor, order: Order, *, by: str, now_ns: int) -> None:
     _finish(floor, order, status=Status.EXPIRED, by=by, now_ns=now_ns)
 
 
+def expire_in_match(floor: Floor, order: Order, *, now_ns: int) -> None:
+    """End a live order that would have traded with one of its own account."""
+    _finish(floor, order, status=Status.EXPIRED_IN_MATCH, by="self-trade", now_ns=now_ns)
+
+
 def _finish(floor: Floor, order: Order, *, status: Status, by: str, now_ns: int) -> None:
     trading = floor.trading[order.api_key]
     expose(order, sign=-1)
@@ -61,7 +66,7 @@ def _finish(floor: Floor, order: Order, *, status: Status, by: str, now_ns: int)
     trading.retire(order)
     kind = "cancel" if status is Status.CANCELED else "expire"
     floor.ledger.add_order(kind, now_ns, order=order, by=by)
-    tell(floor, order, status.value)
+    tell(floor, order, "CANCELED" if status is Status.CANCELED else "EXPIRED")
 
 
 def expose(order: Order, *, sign: int) -> None:

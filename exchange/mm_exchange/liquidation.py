@@ -14,9 +14,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mm_exchange import fills, life, margins, wallets
+from mm_exchange import crossing, fills, life, margins, wallets
 from mm_exchange.accounts import Position
-from mm_exchange.matching import Execution, take
+from mm_exchange.matching import Execution
 from mm_exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
 from mm_exchange.public_events import ForceOrder
 from mm_exchange.scales import MONEY, divide_half_even
@@ -141,7 +141,7 @@ def _close(floor: Floor, trading: Trading, *, position: Position, backing: Backi
     floor.ledger.add_order("liquidation", now_ns, order=order, detail=detail)
     life.tell(floor, order, "NEW")
     before = position.realized
-    fills.execute(floor, take(order, listing.market), now_ns=now_ns)
+    crossing.meet(floor, order, now_ns=now_ns)
     if order.live:
         _take_over(floor, order, now_ns=now_ns)
     left = equity + position.realized - before if backing.isolated else _left(floor, trading, backing.asset)

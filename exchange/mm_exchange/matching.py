@@ -116,6 +116,11 @@ class RestingOrders:
                 for place in side.levels[key].places:
                     yield place.order
 
+    def best(self, *, buy: bool) -> int | None:
+        """The best price among our orders of a side."""
+        keys = (self._buys if buy else self._sells).keys
+        return abs(keys[0]) if keys else None
+
     def add(self, order: Order, market: Market) -> None:
         """Rest an order behind the size displayed at its price."""
         side, key = self._place_of(order)
