@@ -39,9 +39,11 @@ class RequestStrike:
     copies: int = 1
 
 
-def strike_request(plan: FaultPlan, subject: Subject, kinds: frozenset[str], *, now_ns: int) -> RequestStrike | None:
-    """Draw, compose and count; None when nothing strikes."""
-    found = plan.drawn(subject, kinds, now_ns=now_ns)
+def strike_request(
+    plan: FaultPlan, subject: Subject, kinds: frozenset[str], *, now_ns: int, may_swap: bool = True
+) -> RequestStrike | None:
+    """Draw, compose and count; None when nothing strikes. `may_swap` is False while another one waits for this one."""
+    found = [fault for fault in plan.drawn(subject, kinds, now_ns=now_ns) if may_swap or fault.spec.kind != "reorder"]
     if not found:
         return None
     end = next((fault for fault in found if fault.spec.kind in _ENDING), None)

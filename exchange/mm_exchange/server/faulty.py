@@ -40,11 +40,18 @@ class FaultyRest:
         self._run = run
         self._turns = Turns()
 
+    @property
+    def waiting(self) -> bool:
+        """Does a request wait to be overtaken? (Its fault may be over by now.)."""
+        return self._turns.waiting
+
     async def answer(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
         """One request, with whatever strikes it."""
         params = Params.parse(request.query, request.body)
         subject = Subject("rest", params.get("symbol"), request.api_key, request.method, request.path)
-        strike = strike_request(self._exchange.faults, subject, REST_KINDS, now_ns=self._exchange.now_ns())
+        strike = strike_request(
+            self._exchange.faults, subject, REST_KINDS, now_ns=self._exchange.now_ns(), may_swap=not self.waiting
+        )
         if strike is None:
             return self._passed(_response(self._run(request)))
         if strike.delay_s:
@@ -110,11 +117,19 @@ class Turns:
     def __init__(self) -> None:
         self._next: asyncio.Future[None] | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Does one wait?"""
+        return self._next is not None and not self._next.done()
+
     async def overtaken(self, seconds: float) -> None:
         """Wait until another request has been answered, or for so long at most."""
-        if self._next is None or self._next.done():
+        if not self.waiting:
             self._next = asyncio.get_running_loop().create_future()
-        await asyncio.wait((self._next,), timeout=seconds)
+        turn = self._next
+        if turn is not None:
+            await asyncio.wait((turn,), timeout=seconds)
+            self.passed()
 
     def passed(self) -> None:
         """A request was answered."""

@@ -112,7 +112,9 @@ class FaultyWsApi:
         if line.dead:
             return
         frame = _frame(message)
-        strike = strike_request(self._exchange.faults, _subject(frame), WS_API_KINDS, now_ns=self._exchange.now_ns())
+        strike = strike_request(
+            self._exchange.faults, _subject(frame), WS_API_KINDS, now_ns=self._exchange.now_ns(), may_swap=line.idle
+        )
         if strike is None:
             line.pass_on((orjson.dumps(self._run(message, address)),))
             return
@@ -123,7 +125,7 @@ class FaultyWsApi:
             return
         payload = orjson.dumps(reply)
         payloads = (payload[: len(payload) // 2] if strike.cut else payload,) * strike.copies
-        if strike.overtaken_s is not None and line.idle:
+        if strike.overtaken_s is not None:
             line.hold(payloads, strike.overtaken_s)
         else:
             line.pass_on(payloads)

@@ -27,7 +27,7 @@ class RestServer:
         body = (await http.read()).decode(errors="surrogateescape") if http.can_read_body else ""
         address = http.remote or ""
         request = Request(http.method, path, query, body, http.headers.get("X-MBX-APIKEY") or None, address)
-        if self._exchange.faults:
+        if self._exchange.faults or self._faulty.waiting:
             return await self._faulty.answer(http, request)
         return self._respond(self._answer(request))
 
