@@ -488,6 +488,19 @@ class Account:
             self._due_ns, self._in_flight_ns = None, now_ns
             self._outbox.put(Reconcile(reason=self._due_reason, trades_since_ms=self._trades_since(now.wall_ms)))
 
+    def next_due_ns(self) -> int:
+        """The instant at which `on_time` may have something to do, a cancel is to be repeated, or `reconciled` may end."""
+        due = self.tracker.next_due_ns()
+        if self._current and self.settled_ns is not None:
+            due = min(due, self.settled_ns + _TOO_LONG_AGO_NS)
+        if self.ledger.apart_since_ns is not None:
+            due = min(due, self.ledger.apart_since_ns + _APART_NS)
+        if self._untraded:
+            due = min(due, min(self._untraded.values()) + _UNTRADED_NS)
+        if self._in_flight_ns is not None:
+            return min(due, self._in_flight_ns + _ANSWER_BOUND_NS)
+        return due if self._due_ns is None else min(due, max(self._due_ns, self._retry_ns))
+
     def _trades_since(self, wall_ms: int) -> int:
         """From midnight at the start, then from well before the last settled snapshot: duplicates cost nothing."""
         midnight = wall_ms - wall_ms % 86_400_000

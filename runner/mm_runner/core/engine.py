@@ -14,6 +14,7 @@ from mm_contract.resource import MarketMakerSpec
 from mm_contract.states import EffectiveState, RiskState
 from mm_runner.core.account import Account
 from mm_runner.core.authority import Authority
+from mm_runner.core.calm import Calm
 from mm_runner.core.closing import is_dust
 from mm_runner.core.desk import Desk
 from mm_runner.core.gate import Mandate
@@ -29,6 +30,7 @@ from mm_runner.core.messages import (
     ReportChanged,
     SetDeadMan,
     Stream,
+    Tick,
 )
 from mm_runner.core.outbox import Outbox
 from mm_runner.core.permissions import CANCEL_ONLY, Permissions, Situation, Taker, close_asked, decide, ruling
@@ -90,6 +92,7 @@ class Engine:
         self._reviewed_ns = 0
         self._was_synced = False
         self._assessed_ns = 0
+        self._calm = Calm()
         self._drained = False
         self._said: object = None
 
@@ -102,8 +105,15 @@ class Engine:
         handler = HANDLERS.get(kind)
         if handler is not None:
             handler(self, event, now)
-        if kind in MARKET_EVENTS and self._nothing_to_review(now.boot_ns):
-            return ()
+        if kind in MARKET_EVENTS:
+            if self._nothing_to_review(now.boot_ns):
+                return ()
+            if self._is_calm(now.boot_ns):
+                self._glance(now)
+                return self.outbox.take()
+        elif kind is Tick and self._is_calm(now.boot_ns):
+            self._glance(now)
+            return self.outbox.take()
         self._review(now)
         return self.outbox.take()
 
@@ -158,6 +168,43 @@ class Engine:
 
     # -- review --------------------------------------------------------------------------------------------------------
 
+    def _is_calm(self, now_ns: int) -> bool:
+        """Whether a review would find everything as the last one left it (`core.calm` says why), and no round is due."""
+        market = self.market
+        if market is None or not self._calm.holds(market, self.risk, now_ns) or self.force:
+            return False
+        return not self._round_due(now_ns)
+
+    def _glance(self, now: Instant) -> None:
+        """The review of a calm engine: the risk machine looks at the moving market, and that both sides rest is noted."""
+        market, account, desk, settings = self.market, self.account, self.desk, self.settings
+        if market is None or account is None or desk is None or settings is None:
+            return
+        now_ns = now.boot_ns
+        self._reviewed_ns = now_ns
+        if self._assess_due(now_ns):
+            self._assessed_ns = now_ns
+            assess(self, market, account, settings=settings, now=now)
+            if self.force or self.risk.unsaved or self.risk.state is not self._calm.risk:
+                self._conclude(market, account, desk, settings=settings, due=False, now=now)
+                return
+        if self._calm.both_sides:
+            self.both_sides_ns = now_ns
+
+    def _round_due(self, now_ns: int) -> bool:
+        settings = self.settings
+        if settings is None:
+            return False
+        since = now_ns - self._round_ns
+        return (
+            self.force
+            or since >= settings.quote.interval_ns
+            or (self.dirty and since >= settings.quote.min_interval_ns)
+        )
+
+    def _assess_due(self, now_ns: int) -> bool:
+        return self.dirty and now_ns - self._assessed_ns >= _ASSESS_NS
+
     def _review(self, now: Instant) -> None:
         market, account, desk, settings = self.market, self.account, self.desk, self.settings
         never_owned = bool(self.authority.stopping) and not self.epoch
@@ -168,11 +215,17 @@ class Engine:
         now_ns = now.boot_ns
         self._reviewed_ns, self._was_synced = now_ns, market.book.synced
         self._know_epochs(account, now_ns)
-        due = self.force or now_ns - self._round_ns >= settings.quote.interval_ns
-        due = due or (self.dirty and now_ns - self._round_ns >= settings.quote.min_interval_ns)
-        if due or (self.dirty and now_ns - self._assessed_ns >= _ASSESS_NS):
+        due = self._round_due(now_ns)
+        if due or self._assess_due(now_ns):
             self._assessed_ns = now_ns
             assess(self, market, account, settings=settings, now=now)
+        self._conclude(market, account, desk, settings=settings, due=due, now=now)
+
+    def _conclude(  # noqa: PLR0913 - the parts, known to be there
+        self, market: Market, account: Account, desk: Desk, *, settings: Settings, due: bool, now: Instant
+    ) -> None:
+        """From what is known to what is done."""
+        now_ns = now.boot_ns
         situation = situation_of(self, market, account, settings=settings, now=now)
         permissions = decide(situation)
         effective = ruling(situation)
@@ -189,6 +242,7 @@ class Engine:
         self._persist()
         self._watch_sides(desk, now_ns)
         self._say_if_changed(now)
+        self._calm.settle(self, market, account, settings=settings, now_ns=now_ns)
 
     def _know_epochs(self, account: Account, now_ns: int) -> None:
         """A new epoch of ours means reading the account anew; a higher one of somebody else's means stopping for good."""

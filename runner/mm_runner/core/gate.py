@@ -14,7 +14,7 @@ from mm_runner.core.ledger import Ledger
 from mm_runner.core.messages import OrderType, Side, TimeInForce
 from mm_runner.core.orders import Tracker
 from mm_runner.core.permissions import Permissions, Taker
-from mm_runner.core.settings import Settings
+from mm_runner.core.settings import NEVER_NS, Settings
 from mm_runner.core.windows import MinuteBudget
 
 _DEAD_MAN_MARGIN_NS: Final = 250_000_000
@@ -36,6 +36,10 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.dead_man_ns is None:
             return self.lease_ns
         return min(self.lease_ns, self.dead_man_ns - recv_window_ns - _DEAD_MAN_MARGIN_NS)
+
+    def ready_until_ns(self, *, recv_window_ns: int) -> int:
+        """Until when the switch is armed for long enough, or not wanted."""
+        return NEVER_NS if self.dead_man_ns is None else self.dead_man_ns - recv_window_ns - _DEAD_MAN_MARGIN_NS
 
 
 class Mandate(msgspec.Struct, frozen=True, gc=False):

@@ -92,8 +92,7 @@ def situation_of(engine: Engine, market: Market, account: Account, *, settings: 
         reconciled=fit and account.reconciled(now_ns) and _epoch_durable(engine),
         lease_held=authority.lease_held and now_ns < deadlines.lease_ns,
         superseded=authority.superseded_by > 0,
-        dead_man_ready=deadlines.dead_man_ns is None
-        or now_ns < deadlines.dead_man_ns - settings.recv_window_ns - 250 * MS,
+        dead_man_ready=now_ns < deadlines.ready_until_ns(recv_window_ns=settings.recv_window_ns),
         dry_run=settings.dry_run,
         dry_run_proven=settings.dry_run and account.proof.proven,
     )

@@ -20,7 +20,7 @@ from mm_runner.core.messages import (
     StreamUp,
 )
 from mm_runner.core.outbox import Outbox
-from mm_runner.core.settings import MS, SECOND
+from mm_runner.core.settings import MS, NEVER_NS, SECOND
 from mm_runner.core.signals import Volatility
 
 REFRESH_NS: Final = 1_200 * MS
@@ -178,6 +178,14 @@ class Market:
         if self._ask_at_ns is not None and now_ns >= self._ask_at_ns:
             self._ask_at_ns, self._asked_ns = None, now_ns
             self._outbox.put(FetchDepthSnapshot(reason=self._reason))
+
+    def next_due_ns(self) -> int:
+        """The instant at which `on_time` may have something to do; silence apart (`patience_ns`)."""
+        if not self._streaming:
+            return NEVER_NS
+        if self._asked_ns is not None:
+            return self._asked_ns + _ANSWER_BOUND_NS
+        return NEVER_NS if self._ask_at_ns is None else self._ask_at_ns
 
     def _lost(self, outcome: Outcome, *, got: int, now_ns: int) -> None:
         if outcome is Outcome.MALFORMED:

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Final
 
 from mm_runner.core.messages import OrderType, Side, TimeInForce, VenueStatus
+from mm_runner.core.settings import NEVER_NS
 
 _RECENT: Final = 2_048
 PROOF_MARGIN_NS: Final = 1_000_000_000
@@ -265,6 +266,20 @@ class Tracker:
         due = [o for o in self.live.values() if o.query_wanted and not o.query_in_flight and o.query_ns <= now_ns]
         for order in due:
             order.query_in_flight, order.query_wanted = True, False
+        return due
+
+    def next_due_ns(self) -> int:
+        """The instant at which an order may want to be asked for, given up on, or cancelled again."""
+        due = NEVER_NS
+        for order in self.live.values():
+            if order.query_wanted and not order.query_in_flight:
+                due = min(due, order.query_ns)
+            if not order.acknowledged and not order.unknown:
+                due = min(due, order.sent_ns + _ANSWER_BOUND_NS)
+            if order.cancel_in_flight:
+                due = min(due, order.cancel_ns + _ANSWER_BOUND_NS)
+            elif order.cancel_wanted:
+                due = min(due, order.cancel_after_ns)
         return due
 
     def cancellable(self, order: Order, now_ns: int) -> bool:

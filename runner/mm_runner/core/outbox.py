@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mm_runner.core.messages import Action, EmitEvent
 
 
@@ -22,7 +24,10 @@ class Outbox:
         """Append a log event of the contract's registry."""
         self._actions.append(EmitEvent(name=name, fields={"symbol": self._symbol, **fields}))
 
-    def take(self) -> list[Action]:
+    def take(self) -> Sequence[Action]:
         """Everything since the last take."""
-        actions, self._actions = self._actions, []
+        actions = self._actions
+        if not actions:
+            return ()
+        self._actions = []
         return actions

@@ -18,7 +18,7 @@ from mm_runner.core.timestamps import rfc3339
 if TYPE_CHECKING:
     from mm_runner.core.engine import Engine
 
-_GRACE_NS: Final = 3 * SECOND
+GRACE_NS: Final = 3 * SECOND
 """Between the cancel of a quote and its replacement a side is bare for a moment: that is still quoting."""
 _EFFECTIVE_GAUGE: Final = {
     EffectiveState.RUNNING: 0,
@@ -97,7 +97,7 @@ def phase_of(engine: Engine, now: Instant) -> Phase:
 
 
 def _quoting(engine: Engine, now: Instant) -> bool:
-    return engine.both_sides_ns is not None and now.boot_ns - engine.both_sides_ns <= _GRACE_NS
+    return engine.both_sides_ns is not None and now.boot_ns - engine.both_sides_ns <= GRACE_NS
 
 
 def message_of(engine: Engine, now: Instant) -> str:

@@ -147,6 +147,11 @@ class RiskMachine:
             self._lifting = (self._token, self._lifting[1])
         return self.claim_state, self._token
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether `pending_save` has something to hand out."""
+        return self._unsaved
+
     def persisted(self, token: int) -> str | None:
         """A state is durable; returns the haltId that is lifted by it, if any."""
         self._persisted = max(self._persisted, token)

@@ -16,6 +16,8 @@ from mm_runner.core.instrument import Instrument, Rounding
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
+NEVER_NS: Final = 1 << 62
+"""An instant that no clock reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

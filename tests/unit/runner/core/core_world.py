@@ -17,6 +17,7 @@ from mm_contract.claim_state import ClaimState
 from mm_contract.resource import MarketMakerSpec
 from mm_contract.states import DesiredState, HaltState, RiskState
 from mm_runner.core import messages as m
+from mm_runner.core.calm import Calm
 from mm_runner.core.engine import Engine
 from mm_runner.core.instrument import Instrument
 from mm_runner.core.permissions import Situation
@@ -224,13 +225,32 @@ class FakeVenue:
         )  # fmt: skip
 
 
+class NeverCalm(Calm):
+    """An engine with this reviews everything at every event."""
+
+    def holds(self, *_: object) -> bool:
+        return False
+
+
+def restless(engine: Engine) -> Engine:
+    engine._calm = NeverCalm()
+    return engine
+
+
 class World:
     """One engine and its venue on a virtual clock. By default everything answers at once and in order."""
 
     def __init__(
-        self, spec: MarketMakerSpec | None = None, *, start: bool = True, claim_state: ClaimState | None = None
+        self,
+        spec: MarketMakerSpec | None = None,
+        *,
+        start: bool = True,
+        claim_state: ClaimState | None = None,
+        with_twin: bool = False,
     ) -> None:
         self.engine = Engine(claim=CLAIM)
+        self.twin = restless(Engine(claim=CLAIM)) if with_twin else None
+        """Given the same events, and reviewing everything at each: it must decide the same."""
         self.venue = FakeVenue()
         self.now_ns = 1_000 * SECOND
         self.wall_ms = 1_790_000_000_000
@@ -259,6 +279,8 @@ class World:
     def send(self, event: m.Event) -> list[m.Action]:
         self.venue.now_ms = self.wall_ms
         actions = list(self.engine.handle(event, self.now))
+        if self.twin is not None:
+            assert actions == list(self.twin.handle(event, self.now)), f"calm changed a decision at {event}"
         self.actions += actions
         for action in actions:
             if self.auto:

@@ -43,7 +43,7 @@ class Adversary(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.world = World(make_spec(**SPEC), start=False)
+        self.world = World(make_spec(**SPEC), start=False, with_twin=True)
         self.world.auto = False
         self.world.keep_alive = False
         self.inbox: list[m.Event] = []
