@@ -48,6 +48,7 @@ class Market:
         self.resyncs = 0
         self.fresh_ns = 0
         """When the book was last known to be what the venue has."""
+        self._scale = instrument.ticks_per_unit  # filters may change while we run, but not the tick (intake._filters)
         self._outbox = outbox
         self._streaming = False
         self._synced_once = False
@@ -74,10 +75,10 @@ class Market:
     @property
     def touch(self) -> tuple[int, int]:
         """Best bid and ask in ticks as quotes must respect them: the depth's, or the ticker's where that is newer and narrows."""
-        bid, ask = self.book.best_bid, self.book.best_ask
-        if self._ticker_id > self.book.last_update_id and self._ticker_bid < self._ticker_ask:
+        book = self.book
+        if self._ticker_id > book.last_update_id and self._ticker_bid < self._ticker_ask:
             return self._ticker_bid, self._ticker_ask
-        return bid, ask
+        return book.best_bid, book.best_ask
 
     @property
     def mid_ticks(self) -> float:
@@ -125,18 +126,18 @@ class Market:
 
     def on_ticker(self, ticker: BookTicker, now_ns: int) -> None:
         """A better view of the touch between two diffs; it cannot make an unsynced book usable."""
-        if ticker.update_id <= self._ticker_id:
+        number = ticker.update_id
+        if number <= self._ticker_id:
             return
         try:
-            bid = int(ticker.bid * self.instrument.ticks_per_unit + 0.5)
-            ask = int(ticker.ask * self.instrument.ticks_per_unit + 0.5)
+            bid, ask = int(ticker.bid * self._scale + 0.5), int(ticker.ask * self._scale + 0.5)
         except (ValueError, OverflowError):
             self.malformed += 1
             return
         if not 0 < bid < ask:
             self.malformed += 1
             return
-        self._ticker_id, self._ticker_bid, self._ticker_ask = ticker.update_id, bid, ask
+        self._ticker_id, self._ticker_bid, self._ticker_ask = number, bid, ask
         if self.book.sync is Sync.SYNCED:
             self.fresh_ns = now_ns
 

@@ -75,7 +75,7 @@ def tell(world: World, what: str, amount: int) -> None:  # noqa: C901 - the list
             refuse_cancels(world)
         case "silence":
             world.data = False
-            pass_time(world, amount, steps=60)
+            pass_time(world, amount, steps=300)
             world.data = True
         case "renewed for":
             world.renew(seconds=amount / 1000)
