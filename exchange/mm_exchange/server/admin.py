@@ -14,13 +14,12 @@ from mm_exchange.errors import VenueError
 from mm_exchange.faults import FaultSpec
 from mm_exchange.scales import MONEY, to_decimal
 from mm_exchange.server import accounts
-from mm_exchange.user_events import entry_price
+from mm_exchange.server.page import Page
+from mm_exchange.server.rows import order_row, position_row
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from mm_exchange.accounts import Position
-    from mm_exchange.orders import Order
     from mm_exchange.server.exchange import Exchange
     from mm_exchange.server.sockets import SocketServer
     from mm_exchange.venue import Listing, Trading
@@ -84,6 +83,7 @@ class AdminServer:
                 web.post("/admin/trade", self.trade),
             ]
         )
+        app.add_routes(Page(self._exchange, self._sockets).routes())
         return app
 
     async def health(self, _request: web.Request) -> web.Response:
@@ -107,7 +107,7 @@ class AdminServer:
     async def open_orders(self, request: web.Request) -> web.Response:
         """What rests now."""
         rows = [
-            _order_row(order)
+            order_row(order)
             for trading in self._trading_of(request)
             for order in trading.live.values()
             if request.query.get("symbol") in (None, order.symbol)
@@ -117,7 +117,7 @@ class AdminServer:
     async def positions(self, request: web.Request) -> web.Response:
         """Positions and what they made, of every account that ever traded or set one up."""
         rows = [
-            self._position_row(trading, position)
+            position_row(self._venue, trading, position)
             for trading in self._trading_of(request)
             for position in trading.account.positions.values()
             if request.query.get("symbol") in (None, position.rules.symbol)
@@ -127,18 +127,6 @@ class AdminServer:
     def _trading_of(self, request: web.Request) -> list[Trading]:
         api_key = request.query.get("apiKey")
         return [trading for key, trading in self._venue.trading.items() if api_key in (None, key)]
-
-    def _position_row(self, trading: Trading, position: Position) -> dict[str, Any]:
-        rules, symbol = position.rules, position.rules.symbol
-        mark = self._venue.listings[symbol].market.mark()
-        return {
-            "apiKey": trading.account.api_key, "symbol": symbol, "positionSide": position.side.value,
-            "position": rules.quantities.text(position.quantity), "entryPrice": entry_price(position),
-            "markPrice": rules.prices.text(mark), "unrealizedPnl": MONEY.text(position.unrealized(mark)),
-            "realizedPnl": MONEY.text(position.realized), "commission": MONEY.text(position.commission),
-            "leverage": position.leverage, "marginType": "ISOLATED" if position.isolated else "CROSSED",
-            "walletBalance": MONEY.text(trading.account.wallets.get(rules.quote, 0)),
-        }  # fmt: skip
 
     async def connections(self, _request: web.Request) -> web.Response:
         """Open sockets."""
@@ -235,7 +223,7 @@ class AdminServer:
             trading, wanted.symbol, quantity=quantity, price=price, now_ns=self._exchange.now_ns()
         )
         self._exchange.flush()
-        return _json(self._position_row(trading, position))
+        return _json(position_row(self._venue, trading, position))
 
     def _listing(self, symbol: str) -> Listing:
         try:
@@ -250,11 +238,21 @@ async def _sentences(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
+        _check_origin(request)
         return await handler(request)
     except _RefusedError as refused:
         return _json({"error": str(refused)}, status=refused.status)
     except web.HTTPException as error:
         return _json({"error": f"{error.reason}: {request.method} {request.path}"}, status=error.status)
+
+
+def _check_origin(request: web.Request) -> None:
+    """A web page of somebody else's, open in the browser of whoever runs this, must not order faults or make accounts."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != request.host:
+        raise _RefusedError(
+            403, f"calls from the web page {origin[:100]} are refused; this port's own page is {request.host}/"
+        )
 
 
 async def _write_entries(
@@ -276,19 +274,6 @@ async def _write_entries(
 
 def _balances(trading: Trading) -> dict[str, str]:
     return {asset: MONEY.text(amount) for asset, amount in trading.account.wallets.items()}
-
-
-def _order_row(order: Order) -> dict[str, Any]:
-    request, rules = order.request, order.rules
-    return {
-        "apiKey": order.api_key, "symbol": order.symbol, "orderId": order.order_id,
-        "clientOrderId": order.client_order_id, "side": request.side.value, "type": request.type.value,
-        "timeInForce": request.time_in_force.value, "reduceOnly": request.reduce_only,
-        "price": rules.prices.text(order.price), "quantity": rules.quantities.text(order.quantity),
-        "executedQuantity": rules.quantities.text(order.filled), "status": order.status.value,
-        "time": order.created_ms, "updateTime": order.updated_ms,
-        "queueAhead": rules.quantities.text(order.queue_ahead),
-    }  # fmt: skip
 
 
 def _units(listing: Listing, text: str, name: str) -> int:
