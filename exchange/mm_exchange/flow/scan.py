@@ -74,15 +74,14 @@ def scan(path: Path) -> Scan:
         ValueError: the file holds no market frame.
     """
     notes = _Notes()
-    with lines_of(path) as lines:
-        for number, line in enumerate(islice(lines, _SCAN_LINES), start=1):
-            received, _, frame = line.partition(b" ")
-            try:
-                decoded, received_ns = decode(frame), int(received)
-            except (msgspec.DecodeError, ValueError):
-                continue
-            if decoded is not None:
-                notes.take(number, received_ns, frame=decoded.frame)
+    for number, line in enumerate(islice(lines_of(path), _SCAN_LINES), start=1):
+        received, _, frame = line.partition(b" ")
+        try:
+            decoded, received_ns = decode(frame), int(received)
+        except (msgspec.DecodeError, ValueError):
+            continue
+        if decoded is not None:
+            notes.take(number, received_ns, frame=decoded.frame)
     seen = notes.numbers
     if not seen:
         raise ValueError(f"{path.name} holds no market frames; a tape has '<ns> <raw frame>' lines")

@@ -6,9 +6,9 @@ fast way to integer units, for a symbol whose scale is known, is `UnitDecoder`.
 
 from __future__ import annotations
 
-import gzip
 import re
-from contextlib import contextmanager
+import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from mm_exchange.book import Level
     from mm_exchange.rules import SymbolRules
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # Partial books are absolute, not diffs, and carry the same `e`: only the stream's name tells them apart.
 _PARTIAL_DEPTH = re.compile(r"@depth\d+(@|$)")
 _MEMO_SIZE = 200_000
+# zlib's way to say: a gzip header and trailer.
+_GZIP = 31
+_PACKED_PIECE = 1 << 16
+_PIECE = 1 << 19
 # Up to this many decimals, every number below 9e9 fits the 53 bits that the decoder's exponent form is exact in.
 _EXACT_DECIMALS = 6
 
@@ -163,11 +168,38 @@ def decode(frame: bytes) -> Decoded | None:
     return Decoded(probe.stream, wrapped(frame).data) if wrapped is not None else None
 
 
-@contextmanager
-def lines_of(path: Path) -> Iterator[Iterator[bytes]]:
-    """The lines of a tape, gzip or plain; memory does not grow with the tape."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-        yield iter(lines)
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a tape, gzip or plain; memory does not grow with the tape. A recording may be cut off anywhere.
+
+    Decompresses in pieces of its own: reading line by line through `gzip` takes half as long again, and decoding
+    after it suffers from the change of work at every line.
+
+    Raises:
+        OSError: the file cannot be read, or is no gzip although its name says so.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        for piece in _pieces(file, path) if path.suffix == ".gz" else iter(partial(file.read, _PIECE), b""):
+            lines = (rest + piece).split(b"\n")
+            rest = lines.pop()
+            yield from lines
+    if rest:
+        yield rest
+
+
+def _pieces(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(_GZIP)
+    for packed in iter(partial(file.read, _PACKED_PIECE), b""):
+        left = packed
+        while left:
+            try:
+                yield inflate.decompress(left)
+            except zlib.error as error:
+                raise OSError(f"{path.name} is no gzip file, or damaged: {error}") from error
+            # A file may be several gzip members after one another.
+            left = inflate.unused_data
+            if inflate.eof:
+                inflate = zlib.decompressobj(_GZIP)
 
 
 class Units(dict[str, int]):
