@@ -50,9 +50,9 @@ def _trade_or_prevent(floor: Floor, taker: Order, *, maker: Order, now_ns: int) 
         return
     part = min(fills.fillable(taker), fills.fillable(maker))
     if part:
-        # The maker first: its fill may end the taker's reason to reduce, never the other way round.
-        fills.execute(floor, [Execution(maker, maker.price, part, maker=True)], now_ns=now_ns)
-        fills.execute(floor, [Execution(taker, maker.price, part, maker=False)], now_ns=now_ns)
+        # Booked without `execute`, which would take the taker's part out of the displayed book.
+        fills.settle(floor, Execution(maker, maker.price, part, maker=True), now_ns=now_ns)
+        fills.settle(floor, Execution(taker, maker.price, part, maker=False), now_ns=now_ns)
 
 
 def would_take(listing: Listing, price: int, *, buy: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mm_exchange import crossing, life, margins
+from mm_exchange import crossing, life, margins, modes
 from mm_exchange.crossing import fills_at_once, would_take
 from mm_exchange.errors import VenueError
 from mm_exchange.orders import Order, OrderRequest, OrderType, PositionSide, Side, TimeInForce
@@ -65,6 +65,7 @@ def _rest_or_expire(floor: Floor, order: Order, *, listing: Listing, now_ns: int
 
 def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Listing) -> None:
     rules, buy = listing.rules, request.side is Side.BUY
+    modes.check_side(trading.account, request.position_side, reduce_only=request.reduce_only)
     known = trading.by_client_id.get((request.symbol, request.client_order_id))
     if known is not None and known.live:
         raise VenueError(-4116, "ClientOrderId is duplicated.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mm_exchange import life
+from mm_exchange import algo_life, life
 from mm_exchange.matching import Execution
 from mm_exchange.orders import FINAL, Order, Status
 from mm_exchange.scales import MONEY
@@ -62,6 +62,8 @@ def settle(floor: Floor, execution: Execution, *, now_ns: int, by: str | None = 
         floor.listings[order.symbol].resting.remove(order)
         trading.retire(order)
     _report(floor, order, report=report, by=by, now_ns=now_ns)
+    if order.request.sent_type and order.status is Status.FILLED:
+        algo_life.finish(floor, order, now_ns=now_ns)
     expire_pointless(floor, trading, symbol=order.symbol, now_ns=now_ns)
 
 

@@ -19,6 +19,7 @@ from mm_exchange.wallets import Fund
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Fees
+    from mm_exchange.algo_orders import Algo
     from mm_exchange.public_events import ForceOrder
     from mm_exchange.rules import SymbolRules
     from mm_exchange.trading import Trading
@@ -41,6 +42,8 @@ class Listing:
         self.market = Market(rules, None if half_life_ms is None else Consumed(half_life_ms))
         self.resting = RestingOrders(model)
         self.funding = Funding()
+        # Conditional orders that wait for their price, of every account.
+        self.algos: dict[int, Algo] = {}
 
 
 class Floor:
@@ -61,6 +64,7 @@ class Floor:
         self._order_id = _FIRST_ORDER_ID - 1
         self.trade_id = _FIRST_TRADE_ID - 1
         self._transaction_id = _FIRST_TRANSACTION_ID - 1
+        self._algo_number = 0
 
     def listing(self, symbol: str | None) -> Listing:
         """The listing of a symbol; -1121 when there is none."""
@@ -83,6 +87,11 @@ class Floor:
         """A fresh id of an income record that no trade made."""
         self._transaction_id += 1
         return self._transaction_id
+
+    def next_algo_number(self) -> int:
+        """A fresh number of a conditional order."""
+        self._algo_number += 1
+        return self._algo_number
 
     def wake_at(self, deadline_ns: int) -> None:
         """Let the clock be looked at no later than then."""

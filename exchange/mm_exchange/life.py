@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mm_exchange import algo_life
 from mm_exchange.errors import VenueError, no_such_order, unknown_order
 from mm_exchange.orders import FINAL, Order, Status
 from mm_exchange.user_events import OrderUpdate
@@ -67,6 +68,8 @@ def _finish(floor: Floor, order: Order, *, status: Status, by: str, now_ns: int)
     kind = "cancel" if status is Status.CANCELED else "expire"
     floor.ledger.add_order(kind, now_ns, order=order, by=by)
     tell(floor, order, "CANCELED" if status is Status.CANCELED else "EXPIRED")
+    if order.request.sent_type:
+        algo_life.finish(floor, order, now_ns=now_ns)
 
 
 def expose(order: Order, *, sign: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mm_exchange import crossing, fills, life, margins, wallets
+from mm_exchange import algos, crossing, fills, life, margins, wallets
 from mm_exchange.accounts import Position
 from mm_exchange.matching import Execution
 from mm_exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
@@ -113,6 +113,8 @@ def _liquidate(floor: Floor, trading: Trading, *, backing: Backing, now_ns: int)
     for order in list(trading.live.values()):
         if symbols is None or order.symbol in symbols:
             life.cancel(floor, order, by="liquidation", now_ns=now_ns)
+    for symbol in symbols or floor.listings:
+        algos.cancel_all(floor, trading, symbol=symbol, by="liquidation", now_ns=now_ns)
     while backing.positions and backing.needed > backing.balance:
         # The position that asks for the most margin goes first: it is the one that most likely heals the rest.
         worst = max(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mm_exchange.brackets import BRACKETS, SMALL_BRACKETS, Bracket
 from mm_exchange.errors import VenueError, mandatory
-from mm_exchange.scales import MONEY, Scale, notional, to_decimal
+from mm_exchange.scales import MONEY, MONEY_DECIMALS, Scale, notional, to_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,7 @@ class SymbolRules:
     max_market_quantity: int = 2 * 10**6
     min_notional: int = 20 * 10**8
     max_orders: int = 200
+    max_algo_orders: int = 200
     multiplier_up: Decimal = Decimal("1.0500")
     multiplier_down: Decimal = Decimal("0.9500")
     brackets: tuple[Bracket, ...] = BRACKETS
@@ -60,7 +61,16 @@ class SymbolRules:
 
     def notional(self, price: int, quantity: int) -> int:
         """Money atoms of `quantity` at `price`; the sign follows the quantity."""
+        factor = self._factor
+        if factor:
+            return price * quantity * factor
         return notional(price, quantity, self.price_decimals + self.quantity_decimals)
+
+    @cached_property
+    def _factor(self) -> int:
+        """Money atoms of one price unit times one quantity unit, 0 where that is no whole number."""
+        decimals = MONEY_DECIMALS - self.price_decimals - self.quantity_decimals
+        return int(10**decimals) if decimals >= 0 else 0
 
     def parse_price(self, text: str | None) -> int:
         """Price units of a LIMIT order's text, or the venue's refusal (-1102, -1111, -4001, -4002, -4014)."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import margins
+from mm_exchange import brackets, margins
 from mm_exchange.errors import VenueError
+from mm_exchange.scales import MONEY
 from mm_exchange.user_events import LeverageUpdate, account_update
 
 if TYPE_CHECKING:
@@ -15,21 +16,38 @@ if TYPE_CHECKING:
 
 
 def set_leverage(floor: Floor, trading: Trading, *, symbol: str, leverage: int, now_ns: int) -> Position:
-    """Change a symbol's leverage; -4028 outside 1..125, -2028 when open positions would lack margin."""
-    position = trading.account.position(floor.listing(symbol).rules)
-    if not 1 <= leverage <= 125:
+    """Change a symbol's leverage, for all of its positions.
+
+    -4028 outside what the symbol offers, -4161 to lower it under an isolated position, -2027 when a position would be
+    too large for it, -2028 when it would lack margin.
+    """
+    account, rules = trading.account, floor.listing(symbol).rules
+    position = account.position(rules)
+    if not 1 <= leverage <= rules.brackets[0].leverage:
         raise VenueError(-4028, f"Leverage {leverage} is not valid")
-    before, old = margins.margin(floor, trading, position).initial, position.leverage
-    free = margins.available(floor, trading, position.rules.quote)
-    position.leverage = leverage
-    if margins.margin(floor, trading, position).initial - before > free:
-        position.leverage = old
-        raise VenueError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
-    account = trading.account
+    sides, old = account.sides(symbol), position.leverage
+    _check_leverage(floor, trading, sides=sides, leverage=leverage)
+    for side in sides:
+        side.leverage = leverage
     floor.ledger.add("config", now_ns, symbol=symbol, api_key=account.api_key, detail={"leverage": leverage})
     if leverage != old:
         floor.outbox.append(LeverageUpdate(account.api_key, now_ns // 1_000_000, symbol, leverage))
     return position
+
+
+def _check_leverage(floor: Floor, trading: Trading, *, sides: list[Position], leverage: int) -> None:
+    rules, missing = sides[0].rules, 0
+    mark = floor.listings[rules.symbol].market.mark()
+    most = brackets.max_notional(rules.brackets, leverage) * MONEY.one
+    for side in sides:
+        worst = side.worst(mark)
+        if side.isolated and side.quantity and leverage < side.leverage:
+            raise VenueError(-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions")
+        if worst > most and leverage > side.leverage:
+            raise VenueError(-2027, "Exceeded the maximum allowable position at current leverage.")
+        missing += worst // leverage - worst // side.leverage
+    if missing > margins.available(floor, trading, rules.quote):
+        raise VenueError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
 
 
 def set_margin_type(floor: Floor, trading: Trading, *, symbol: str, isolated: bool, now_ns: int) -> None:
@@ -38,11 +56,15 @@ def set_margin_type(floor: Floor, trading: Trading, *, symbol: str, isolated: bo
     position = account.position(listing.rules)
     if position.isolated == isolated:
         raise VenueError(-4046, "No need to change margin type.")
+    if isolated and account.multi_assets:
+        raise VenueError(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
     if any(order.symbol == symbol for order in trading.live.values()):
         raise VenueError(-4047, "Margin type cannot be changed if there exists open orders.")
-    if position.quantity:
+    sides = account.sides(symbol)
+    if any(side.quantity for side in sides):
         raise VenueError(-4048, "Margin type cannot be changed if there exists position.")
-    position.isolated = isolated
+    for side in sides:
+        side.isolated = isolated
     now_ms, mark = now_ns // 1_000_000, listing.market.mark()
     detail = {"marginType": "ISOLATED" if isolated else "CROSSED"}
     floor.ledger.add("config", now_ns, symbol=symbol, api_key=account.api_key, detail=detail)

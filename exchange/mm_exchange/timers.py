@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import funding, life, liquidation
+from mm_exchange import algos, funding, life, liquidation
 from mm_exchange.user_events import ListenKeyExpired
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _second(floor: Floor, now_ns: int) -> None:
     floor.second_ns = now_ns - now_ns % _SECOND_NS + _SECOND_NS
     for key in floor.listen_keys.due(now_ns):
         expire_listen_key(floor, key.api_key, now_ns=now_ns)
+    algos.expire_due(floor, now_ns)
     funding.run(floor, now_ns)
     liquidation.run(floor, now_ns)
 

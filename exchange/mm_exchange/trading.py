@@ -9,6 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Account
+    from mm_exchange.algo_orders import Algo
     from mm_exchange.orders import Order
 
 # Finished orders, trades and income records that can still be queried, per account (the ledger keeps all).
@@ -40,11 +41,38 @@ class Income(msgspec.Struct, frozen=True, gc=False):
     trade_id: int = 0
 
 
+class MarginChange(msgspec.Struct, frozen=True, gc=False):
+    """Margin that a person moved to (positive) or from an isolated position, in money atoms."""
+
+    symbol: str
+    side: str
+    asset: str
+    amount: int
+    time_ms: int
+
+
 class OrderName(msgspec.Struct, frozen=True, gc=False):
     """How a client names an order: by the venue's id, which wins, or by its own."""
 
     order_id: int | None = None
     client_order_id: str | None = None
+
+
+class AlgoBook:
+    """The conditional orders of one account, by id and by the client's id; the latest of them, finished or not."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Algo] = {}
+        self.by_client_id: dict[str, Algo] = {}
+
+    def add(self, algo: Algo) -> None:
+        """Index one; beyond the bound the oldest is forgotten."""
+        self.by_id[algo.algo_id] = algo
+        self.by_client_id[algo.request.client_algo_id] = algo
+        if len(self.by_id) > HISTORY:
+            old = self.by_id.pop(next(iter(self.by_id)))
+            if self.by_client_id.get(old.request.client_algo_id) is old:
+                del self.by_client_id[old.request.client_algo_id]
 
 
 class Trading:
@@ -58,12 +86,16 @@ class Trading:
         self.dated: dict[int, Order] = {}
         self.trades: deque[AccountTrade] = deque(maxlen=HISTORY)
         self.income: deque[Income] = deque(maxlen=HISTORY)
+        self.margin_changes: deque[MarginChange] = deque(maxlen=HISTORY)
         self.countdowns: dict[str, int] = {}
         # Live orders by symbol, and how many of all live orders may only close.
         self.open_count: dict[str, int] = {}
         self.reducing = 0
         # What a MARGIN_CALL was sent for and has not recovered: a symbol (isolated) or an asset (cross).
         self.margin_called: set[str] = set()
+        self.algos = AlgoBook()
+        # Conditional orders that have become an order which still lives, by its id.
+        self.triggered: dict[int, Algo] = {}
         self._finished: deque[Order] = deque()
 
     def remember(self, order: Order) -> None:

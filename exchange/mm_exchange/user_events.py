@@ -213,6 +213,18 @@ class LeverageUpdate(UserEvent, frozen=True, gc=False):
         return {"T": self.now_ms, "ac": {"s": self.symbol, "l": self.leverage}}
 
 
+class MultiAssetsUpdate(UserEvent, frozen=True, gc=False):
+    """ACCOUNT_CONFIG_UPDATE of the multi-assets mode."""
+
+    on: bool
+
+    name: ClassVar[str] = "ACCOUNT_CONFIG_UPDATE"
+
+    def content(self) -> dict[str, Any]:
+        """The `ai` object."""
+        return {"T": self.now_ms, "ai": {"j": self.on}}
+
+
 class ListenKeyExpired(UserEvent, frozen=True, gc=False):
     """listenKeyExpired: nothing follows it on this key."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import entry, fills, life, margins, settings, timers, wallets
+from mm_exchange import algos, entry, fills, life, margins, modes, settings, timers, wallets
 from mm_exchange.accounts import Account, Fees
 from mm_exchange.entry import Origin
 from mm_exchange.floor import Floor, Listing
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from mm_exchange.accounts import Margin, Position
+    from mm_exchange.algo_orders import Algo, AlgoRequest
     from mm_exchange.ledger import Ledger
     from mm_exchange.listen_keys import ListenKeys
     from mm_exchange.market import MarketEvent
@@ -107,11 +108,12 @@ class Venue:
         listing = self.floor.listings[event.symbol]
         market, resting = listing.market, listing.resting
         market.apply(event)
-        if not resting:
-            return
-        executions = resting.on_event(event, market)
-        if executions:
-            fills.execute(self.floor, executions, now_ns=now_ns)
+        if resting:
+            executions = resting.on_event(event, market)
+            if executions:
+                fills.execute(self.floor, executions, now_ns=now_ns)
+        if listing.algos:
+            algos.on_market(self.floor, listing, now_ns=now_ns)
 
     def outsider_trades(
         self, symbol: str, quantity: int, *, buys: bool, limit: int | None, now_ns: int
@@ -158,6 +160,24 @@ class Venue:
         """Take every resting order of an account and symbol off, a person's manual ones too."""
         return life.cancel_all(self.floor, trading, symbol=symbol, by=by, now_ns=now_ns)
 
+    # -- conditional orders ------------------------------------------------------------------------------------
+
+    def place_algo(self, trading: Trading, request: AlgoRequest, *, now_ns: int) -> Algo:
+        """Take a conditional order in; -2021 when it would trigger at once, -4116, -4045, -4130."""
+        return algos.place(self.floor, trading, request=request, now_ns=now_ns)
+
+    def find_algo(self, trading: Trading, *, algo_id: int | None = None, client_algo_id: str | None = None) -> Algo:
+        """A conditional order of the account; -2013 when there is none."""
+        return algos.find(trading, algo_id=algo_id, client_algo_id=client_algo_id)
+
+    def cancel_algo(self, algo: Algo, *, by: str, now_ns: int) -> None:
+        """Take a waiting conditional order off; -2011 when it does not wait any more."""
+        algos.cancel(self.floor, algo, by=by, now_ns=now_ns)
+
+    def cancel_all_algos(self, trading: Trading, symbol: str, *, by: str, now_ns: int) -> None:
+        """Take every waiting conditional order of an account and symbol off."""
+        algos.cancel_all(self.floor, trading, symbol=symbol, by=by, now_ns=now_ns)
+
     # -- accounts ----------------------------------------------------------------------------------------------
 
     def margin(self, trading: Trading, position: Position) -> Margin:
@@ -179,6 +199,18 @@ class Venue:
     def set_margin_type(self, trading: Trading, symbol: str, *, isolated: bool, now_ns: int) -> None:
         """Change a symbol's margin type; -4046, -4047, -4048."""
         settings.set_margin_type(self.floor, trading, symbol=symbol, isolated=isolated, now_ns=now_ns)
+
+    def set_hedged(self, trading: Trading, *, hedged: bool, now_ns: int) -> None:
+        """Change between one-way and hedge mode; -4059, -4067, -4068."""
+        modes.set_hedged(self.floor, trading, hedged=hedged, now_ns=now_ns)
+
+    def set_multi_assets(self, trading: Trading, *, on: bool, now_ns: int) -> None:
+        """Change between single-asset and multi-assets mode; -4167 to -4172."""
+        modes.set_multi_assets(self.floor, trading, on=on, now_ns=now_ns)
+
+    def move_margin(self, trading: Trading, position: Position, *, amount: int, now_ns: int) -> None:
+        """Add to (positive) or take from an isolated position's margin; -4049, -4050, -4051, -4054."""
+        wallets.move_margin(self.floor, trading, position=position, amount=amount, now_ns=now_ns)
 
     def set_countdown(self, trading: Trading, symbol: str, *, countdown_ms: int, now_ns: int) -> None:
         """Arm, refresh or (0) disarm the dead-man switch of an account and symbol."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mm_exchange import margins
 from mm_exchange.errors import VenueError
 from mm_exchange.scales import MONEY
-from mm_exchange.trading import Income
-from mm_exchange.user_events import AccountUpdate, PositionState, position_state
+from mm_exchange.trading import Income, MarginChange
+from mm_exchange.user_events import AccountUpdate, PositionState, account_update, position_state
 
 if TYPE_CHECKING:
     from mm_exchange.accounts import Position
@@ -54,6 +54,37 @@ def tell(floor: Floor, trading: Trading, *, income: Income, reason: str, positio
             account.cross_wallet(asset), income.amount, states,
         )
     )  # fmt: skip
+
+
+def move_margin(floor: Floor, trading: Trading, *, position: Position, amount: int, now_ns: int) -> None:
+    """Add money atoms to an isolated position's margin, or (negative) take some back.
+
+    -4049 for a cross position, -4054 for a flat one, -4050 beyond what is free, -4051 beyond what it can spare.
+    """
+    rules, asset = position.rules, position.rules.quote
+    if not position.isolated:
+        raise VenueError(-4049, "Add margin only support for isolated position.")
+    if not position.quantity:
+        raise VenueError(-4054, "Cannot add position margin: position is 0.")
+    if amount > margins.available(floor, trading, asset):
+        raise VenueError(-4050, "Cross balance insufficient.")
+    if amount < 0 and -amount > _spare(floor, position):
+        raise VenueError(-4051, "Isolated balance insufficient.")
+    position.isolated_wallet += amount
+    now_ms = now_ns // 1_000_000
+    position.updated_ms = now_ms
+    trading.margin_changes.append(MarginChange(rules.symbol, position.side.value, asset, amount, now_ms))
+    detail = {"asset": asset, "amount": MONEY.text(amount), "positionSide": position.side.value}
+    floor.ledger.add("margin", now_ns, symbol=rules.symbol, api_key=trading.account.api_key, detail=detail)
+    account, mark = trading.account, floor.listings[rules.symbol].market.mark()
+    floor.outbox.append(account_update(account, position, reason="MARGIN_TRANSFER", mark=mark, now_ms=now_ms))
+
+
+def _spare(floor: Floor, position: Position) -> int:
+    """What an isolated position can do without: what is above its initial margin, losses counted."""
+    mark = floor.listings[position.rules.symbol].market.mark()
+    initial = abs(position.notional(mark)) // position.leverage
+    return position.isolated_wallet + min(0, position.unrealized(mark)) - initial
 
 
 def transfer(floor: Floor, trading: Trading, *, asset: str, amount: int, now_ns: int) -> None:
