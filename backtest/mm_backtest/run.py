@@ -18,7 +18,7 @@ from mm_backtest.errors import BacktestError
 from mm_backtest.latency import Latency, constant, sampled
 from mm_backtest.recording import Recording, save
 from mm_backtest.summary import Timing, summarize
-from mm_backtest.tape import Step, Stretch, Tape
+from mm_backtest.tape import Stretch, Tape
 from mm_backtest.world import Conditions, World
 from mm_contract.resource import MarketMakerSpec
 
@@ -62,9 +62,7 @@ class Outcome:
     recording: Recording
 
 
-def run_backtest(
-    spec: MarketMakerSpec, tape: Tape, options: Options, *, out: Path | None = None, steps: list[Step] | None = None
-) -> Outcome:
+def run_backtest(spec: MarketMakerSpec, tape: Tape, options: Options, *, out: Path | None = None) -> Outcome:
     """Play a tape to the live core.
 
     Args:
@@ -72,20 +70,19 @@ def run_backtest(
         tape: of its symbol.
         options: latency, seed, balance, stretch.
         out: where the decision log goes; None: nowhere.
-        steps: the stretch, where it is in memory already.
 
     Raises:
         BacktestError: nothing to play, or the venue refuses the set-up.
     """
     latency = options.latency()
-    start_ns = tape.start_ns + int(options.stretch.start * 1e9) if steps is None or not steps else steps[0][0]
+    start_ns = tape.start_ns + int(options.stretch.start * 1e9)
     decisions = DecisionLog(out / DECISIONS_FILE if out is not None else None)
     world = World(
         spec, tape.rules, Conditions(latency, options.balance, options.seed), decisions=decisions, start_ns=start_ns
     )
     with _undisturbed():
         wall, cpu = time.perf_counter(), time.process_time()
-        world.run(steps if steps is not None else tape.steps(options.stretch))
+        world.run(tape.steps(options.stretch))
         timing = Timing(time.perf_counter() - wall, time.process_time() - cpu)
     if world.loop.frames < 2:
         raise BacktestError(f"nothing to play: {tape.path} holds no event of {spec.symbol} in the wanted stretch")

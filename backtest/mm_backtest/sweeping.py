@@ -16,10 +16,10 @@ from mm_backtest.errors import BacktestError
 from mm_backtest.run import Options, run_backtest
 from mm_backtest.session import check_spec
 from mm_backtest.sweep import Result, Trial
-from mm_backtest.tape import Step, Stretch, Tape, cut, open_tape
+from mm_backtest.tape import Tape, open_tape
 
-_MOST_IN_MEMORY: Final = 3_000_000
-"""Events of a tape that a worker keeps in memory (some gigabytes); a longer tape is read again for each run."""
+_MOST_BYTES: Final = 400_000_000
+"""A tape whose file is larger is not kept in memory but read again for each run."""
 _QUEUED: Final = 2
 
 
@@ -29,8 +29,6 @@ class Worker:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._tape: Tape | None = None
-        self._steps: list[Step] | None = None
-        self._cut: tuple[Stretch, list[Step]] | None = None
 
     def run(self, trial: Trial) -> Result:
         """One trial; its failure is its result."""
@@ -48,26 +46,17 @@ class Worker:
         check_spec(spec, where="this combination")
         tape = self._open(Path(trial.tape), spec.symbol)
         options = replace(self._options, stretch=trial.stretch)
-        return run_backtest(spec, tape, options, steps=self._stretch(tape, trial.stretch)).summary
+        return run_backtest(spec, tape, options).summary
 
     def _open(self, path: Path, symbol: str) -> Tape:
         if self._tape is None or self._tape.path != path or self._tape.rules.symbol != symbol:
-            self._steps = self._cut = None
-            self._tape = open_tape(path, symbol)
-            steps = list(islice(self._tape.steps(), _MOST_IN_MEMORY + 1))
-            self._steps = steps if len(steps) <= _MOST_IN_MEMORY else None
+            tape = open_tape(path, symbol)
+            self._tape = tape.in_memory() if path.stat().st_size <= _MOST_BYTES else tape
         return self._tape
-
-    def _stretch(self, tape: Tape, stretch: Stretch) -> list[Step] | None:
-        if self._steps is None or stretch == Stretch():
-            return self._steps
-        if self._cut is None or self._cut[0] != stretch:
-            self._cut = (stretch, cut(self._steps, tape.rules, stretch, start_ns=tape.start_ns))
-        return self._cut[1]
 
 
 def run_trials(trials: Sequence[Trial], options: Options, *, workers: int) -> Iterator[Result]:
-    """Results as they come. Trials of one stretch follow each other, so that a worker cuts it once."""
+    """Results as they come. Trials of one tape follow each other, so that a worker parses it once."""
     ordered = sorted(trials, key=lambda trial: (trial.place[1], trial.place[2], trial.place[0]))
     if workers <= 1 or len(ordered) <= 1:
         worker = Worker(options)

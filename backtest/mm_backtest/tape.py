@@ -1,19 +1,21 @@
 """A tape on the virtual clock: the exchange's events with the messages that the engine gets of them, in the tape's order.
 
-Reads line by line, so memory does not grow with the tape; `load` keeps a tape in memory for sweeps, which play it many times.
+Read line by line, so that memory does not grow with the tape; or kept in memory in columns, for sweeps, which play it many times.
 """
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from mm_backtest.errors import BacktestError
 from mm_backtest.words import Words
-from mm_exchange.flow.tape import Scan, TapePlayer, scan
+from mm_exchange.flow.loaded import LoadedTape, stream
+from mm_exchange.flow.scan import Scan, scan
+from mm_exchange.flow.tape import TapePlayer
 from mm_exchange.market import Market, MarketEvent, Snapshot
 from mm_exchange.rules import SymbolRules
 from mm_runner.core.messages import Event
@@ -39,27 +41,25 @@ class Tape:
     rules: SymbolRules
     scanned: Scan
 
-    @property
-    def start_ns(self) -> int:
-        """When the tape begins, by its recorder's clock."""
-        return self.scanned.first_ns
+    start_ns: int
+    """When it begins, by its recorder's clock."""
+    loaded: LoadedTape | None = None
 
     def steps(self, stretch: Stretch | None = None) -> Iterator[Step]:
         """Every usable event of the symbol from one whole book on; a later start begins with the book as it stands then."""
-        wanted = stretch or Stretch()
-        return _translated(
-            _within(self._events(), self.rules, start_ns=self.start_ns, wanted=wanted), Words(self.rules)
-        )
+        events = _within(self._events(), self.rules, start_ns=self.start_ns, wanted=stretch or Stretch())
+        return _translated(events, Words(self.rules))
 
-    def load(self, stretch: Stretch | None = None) -> list[Step]:
-        """The same, in memory."""
-        return list(self.steps(stretch))
+    def in_memory(self) -> Tape:
+        """The same tape, parsed once."""
+        return replace(self, loaded=LoadedTape.load(self.scanned))
 
     def _events(self) -> Iterator[tuple[int, MarketEvent]]:
-        start_ns, symbol = self.start_ns, self.rules.symbol
-        for due_ns, event in TapePlayer([self.scanned]).play(self.scanned, start_ns / 1e6):
-            if event.symbol == symbol:
-                yield start_ns + due_ns, event
+        events = stream(self.scanned) if self.loaded is None else self.loaded.events()
+        if len(self.scanned.rules) == 1:
+            return events
+        symbol = self.rules.symbol
+        return ((time_ns, event) for time_ns, event in events if event.symbol == symbol)
 
 
 def open_tape(path: Path, symbol: str) -> Tape:
@@ -80,15 +80,7 @@ def open_tape(path: Path, symbol: str) -> Tape:
     if rules is None:
         held = ", ".join(sorted(scanned.rules))
         raise BacktestError(f"the tape {path} holds {held}, but spec.symbol is {symbol}: give a tape of {symbol}")
-    return Tape(path, rules, scanned)
-
-
-def cut(steps: list[Step], rules: SymbolRules, stretch: Stretch, *, start_ns: int) -> list[Step]:
-    """A stretch of a tape that is in memory."""
-    messages = {id(event): message for _, event, message in steps}
-    events = _within(((at, event) for at, event, _ in steps), rules, start_ns=start_ns, wanted=stretch)
-    words = Words(rules)
-    return [(at, event, messages[id(event)] if id(event) in messages else words.of(event)) for at, event in events]
+    return Tape(path, rules, scanned, TapePlayer.begin_ns(scanned))
 
 
 def seconds_of(path: Path) -> float:

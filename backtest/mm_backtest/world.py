@@ -16,7 +16,7 @@ from mm_backtest.loop import Loop
 from mm_backtest.observer import Observer
 from mm_backtest.own_events import OwnEvents
 from mm_backtest.recorder import Recorder
-from mm_backtest.schedule import Schedule
+from mm_backtest.schedule import NEVER, Schedule
 from mm_backtest.session import Quiet, Session, claim_of
 from mm_backtest.tape import Step
 from mm_contract.resource import MarketMakerSpec
@@ -26,8 +26,8 @@ from mm_exchange.venue import Venue
 from mm_runner.core import messages as m
 from mm_runner.core.engine import Engine
 
-_TICK_NS: Final = 100_000_000
-"""The venue looks at its own timers (countdowns, funding) this often; served it does so every 10 ms."""
+_GRAIN_NS: Final = 1_000_000
+"""The venue looks at its own deadlines at most this often; served it does so every 10 ms."""
 _ANNOUNCED: Final = frozenset({"risk_event", "effective_state"})
 
 
@@ -89,6 +89,7 @@ class World:
         )  # fmt: skip
         self.driver.connect(self._act)
         self._seen = 0
+        self._venue_due_ns = NEVER
         self._drained: m.Drained | None = None
 
     def run(self, steps: Iterable[Step]) -> None:
@@ -109,12 +110,19 @@ class World:
     def _begin(self, time_ns: int) -> None:
         self._told(time_ns)
         self._session.begin(self._loaded, time_ns)
-        self.schedule.at(time_ns + _TICK_NS, self._tick_venue)
+
+    def _watch_venue(self, time_ns: int) -> None:
+        """The venue's own deadlines (countdowns, funding, margins) come when they are due."""
+        due_ns = max(self.venue.next_due_ns, time_ns + _GRAIN_NS)
+        if due_ns < self._venue_due_ns:
+            self._venue_due_ns = due_ns
+            self.schedule.at(due_ns, self._tick_venue)
 
     def _tick_venue(self, time_ns: int) -> None:
+        if time_ns >= self._venue_due_ns:
+            self._venue_due_ns = NEVER
         self.venue.tick(time_ns)
         self._told(time_ns)
-        self.schedule.at(time_ns + _TICK_NS, self._tick_venue)
 
     def _deliver(self, event: m.Event, time_ns: int) -> None:
         """Everything that the engine hears but market frames, which the loop hands over by itself."""
@@ -135,6 +143,7 @@ class World:
             self._seen = len(ledger)
         if self.venue.floor.outbox:
             self._own_events.send(time_ns)
+        self._watch_venue(time_ns)
 
     def _act(self, actions: Sequence[m.Action], time_ns: int) -> None:
         """Most actions are lines for the log: they end here."""

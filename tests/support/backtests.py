@@ -35,15 +35,15 @@ def maker(**changes) -> MarketMaker:
     return parse_market_maker(merged(SPEC, {"spec": changes}))
 
 
-def run(tape: Tape, *, out: Path | None = None, options: Options | None = None, steps=None, **changes) -> Outcome:
+def run(tape: Tape, *, out: Path | None = None, options: Options | None = None, **changes) -> Outcome:
     """One backtest."""
-    return run_backtest(maker(**changes).spec, tape, options or Options(), out=out, steps=steps)
+    return run_backtest(maker(**changes).spec, tape, options or Options(), out=out)
 
 
-def world_of(tape: Tape, *, options: Options | None = None, steps=None, **changes) -> World:
+def world_of(tape: Tape, *, options: Options | None = None, **changes) -> World:
     """A finished backtest with its inside: venue, ledger, observer, recorder."""
     options = options or Options()
     conditions = Conditions(options.latency(), options.balance, options.seed)
     world = World(maker(**changes).spec, tape.rules, conditions, decisions=DecisionLog(None), start_ns=tape.start_ns)
-    world.run(tape.steps() if steps is None else steps)
+    world.run(tape.steps())
     return world

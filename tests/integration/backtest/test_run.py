@@ -9,7 +9,7 @@ import pytest
 from mm_backtest.errors import BacktestError
 from mm_backtest.recorder import Money
 from mm_backtest.run import Options
-from mm_backtest.tape import Stretch, cut, open_tape
+from mm_backtest.tape import Stretch, open_tape
 from mm_exchange.scales import MONEY
 from support.backtests import run, world_of
 from support.tapes import recorded_tape, write_tape
@@ -91,9 +91,9 @@ def test_the_same_input_gives_the_same_decisions_and_another_seed_changes_nothin
 
 
 def test_a_tape_in_memory_gives_the_decisions_of_the_file_as_often_as_it_is_played(tape):
-    steps = tape.load()
+    loaded = tape.in_memory()
     wanted = run(tape).summary["decisionsSha256"]
-    assert [run(tape, steps=steps).summary["decisionsSha256"] for _ in range(2)] == [wanted] * 2
+    assert [run(loaded).summary["decisionsSha256"] for _ in range(2)] == [wanted] * 2
 
 
 def test_latency_costs_what_latency_costs(tape):
@@ -120,14 +120,10 @@ def test_a_stretch_begins_with_the_book_as_it_stands_then(tape):
     assert part["startMs"] == whole["startMs"] + 10_000
 
 
-def test_a_stretch_cut_in_memory_is_the_stretch_of_the_file(tape):
-    stretch = Stretch(10, 20)
-    options = Options(stretch=stretch)
-    cut_out = cut(tape.load(), tape.rules, stretch, start_ns=tape.start_ns)
-    assert (
-        run(tape, options=options, steps=cut_out).summary["decisionsSha256"]
-        == run(tape, options=options).summary["decisionsSha256"]
-    )
+def test_a_stretch_of_a_tape_in_memory_is_the_stretch_of_the_file(tape):
+    options = Options(stretch=Stretch(10, 20))
+    in_memory, from_file = (run(one, options=options).summary["decisionsSha256"] for one in (tape.in_memory(), tape))
+    assert in_memory == from_file
 
 
 def test_a_stretch_beyond_the_tape_is_said_so(tape):
@@ -172,8 +168,8 @@ def test_a_stop_loss_halts_and_no_order_leaves_from_then_on(tmp_path):
 
 def test_fills_come_from_the_market_and_never_before_the_queue_is_gone(tape):
     """Between two looks at an order that was filled as a maker, a trade at its price or better, or a touch through it, must have happened."""
-    steps = tape.load()
-    world = world_of(tape, steps=steps)
+    steps = list(tape.steps())
+    world = world_of(tape)
     prices, checked = world.counter.rules.prices, 0
     for entry in world.venue.ledger.read():
         if entry.kind != "fill" or not entry.maker:
