@@ -42,7 +42,8 @@ MAX_STEPS: Final = 12
 """Plans of one reconcile; what has still something to do then (somebody undoes it as fast as we do it) is taken up again later."""
 _UNSETTLED: Final = timedelta(seconds=5)
 _ERROR_BASE_SECONDS: Final = 0.5
-_ERROR_CAP_SECONDS: Final = 30.0
+_ERROR_CAP_SECONDS: Final = 20.0
+"""With its jitter of a quarter: what an outage stopped, however long, goes on within 30 s of its end."""
 _SILENT_POLL: Final = timedelta(seconds=3)
 _CALLING: Final = timedelta(seconds=3)
 _IDLE: Final = timedelta(minutes=5)

@@ -22,7 +22,6 @@ from mm_operator.views import Key, key_of
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 GRACE_SECONDS: Final = 3.0
-_FIRST_SECONDS: Final = 15.0
 _log = structlog.get_logger(__name__)
 
 

@@ -1,10 +1,11 @@
-"""News that come in another order than things happened: answers, watches and streams are connections of their own."""
+"""News that come in another order than things happened, or not at all: answers, watches and streams are connections of their own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from mm_contract import names
 from mm_contract.report import FiguresSection
 from mm_operator import cache as caches
+from mm_operator import controller as controllers
 from mm_operator import resync as resyncs
 from mm_operator.cache import Cache
 from mm_operator.controller import Controller
@@ -69,9 +71,11 @@ class Desks:
             kind, event, shown = self.api.events.pop(0)
             (self.cache.drop if event == "DELETED" else self.cache.put)(kind, shown)
 
-    async def reconcile(self) -> None:
-        await self.controller._reconcile_safely(KEY, self.desk)
+    async def reconcile(self) -> datetime:
+        """When to look again."""
+        again_at = await self.controller._reconcile_safely(KEY, self.desk)
         assert "see its log" not in self.desk.memory.obstacle, "a defect in the reconcile"
+        return again_at
 
     def goes(self) -> None:
         """The resource is gone, and the watch says so at once."""
@@ -115,6 +119,19 @@ async def test_what_went_while_the_resync_waited_for_the_watch_stays_gone(monkey
     desks.api.meanwhile["list marketmakers"] = lambda: asyncio.get_running_loop().call_soon(desks.goes) and None
     assert await Resync(desks.api, desks.cache, SETTINGS, desks.metrics).repair() == set()
     assert not desks.cache.resources
+
+
+async def test_what_a_long_outage_stopped_goes_on_within_30_s_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controllers.random, "random", lambda: 1.0)
+    desks = Desks()
+    desks.api.away = True
+    waits = [(await desks.reconcile() - NOW).total_seconds() for _ in range(20)]
+    assert waits == sorted(waits)
+    assert waits[0] < 1
+    assert waits[-1] < 30
+    desks.api.away = False
+    await desks.reconcile()
+    assert desks.desk.memory.errors == 0
 
 
 @pytest.mark.parametrize("kind", [MARKET_MAKER, POD, SERVICE])
