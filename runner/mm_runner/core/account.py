@@ -36,6 +36,7 @@ from mm_runner.core.orders import Order, Tracker
 from mm_runner.core.outbox import Outbox
 from mm_runner.core.proof import ZeroProof
 from mm_runner.core.settings import MS, SECOND
+from mm_runner.core.spelling import Spelling
 
 RECONCILE_NS: Final = 30 * SECOND
 _TOO_LONG_AGO_NS: Final = 3 * RECONCILE_NS
@@ -68,6 +69,7 @@ class Account:
         self.claim = claim
         self.instrument = instrument
         self.ledger = ledger
+        self.spelling = Spelling(instrument)
         self.tracker = Tracker()
         self.proof = ZeroProof()
         self.epoch = 0
@@ -161,7 +163,7 @@ class Account:
             self._settled_ms = now.wall_ms
             self._outbox.log(
                 "reconciled",
-                position=str(self.instrument.quantity(self.ledger.position)),
+                position=self.spelling.quantity(self.ledger.position),
                 openOrders=len(own),
                 reason=self._due_reason,
             )
@@ -261,8 +263,8 @@ class Account:
         if drift:
             self._outbox.log(
                 "position_drift",
-                position=str(self.instrument.quantity(snapshot.position)),
-                expected=str(self.instrument.quantity(ledger.own)),
+                position=self.spelling.quantity(snapshot.position),
+                expected=self.spelling.quantity(ledger.own),
             )
         ledger.wallet = snapshot.wallet_balance
         ledger.settle(snapshot.position, snapshot.entry_price, now_ns=now.boot_ns)
@@ -343,7 +345,7 @@ class Account:
         cid = ClientOrderId.parse(event.client_order_id)
         if cid is None or not cid.belongs_to(self.claim):
             if event.execution_type == "TRADE":
-                self._outbox.log("foreign_trade", position=str(self.instrument.quantity(self.ledger.position)))
+                self._outbox.log("foreign_trade", position=self.spelling.quantity(self.ledger.position))
             return None
         self._see_epoch(cid.epoch)
         order = self.tracker.get(event.client_order_id)
@@ -369,7 +371,7 @@ class Account:
             ledger.on_venue_position(
                 event.position, event.entry_price, time_ms=event.transaction_ms, now_ns=now.boot_ns
             )
-        self._outbox.log("account_update", position=str(self.instrument.quantity(ledger.position)), reason=event.reason)
+        self._outbox.log("account_update", position=self.spelling.quantity(ledger.position), reason=event.reason)
 
     def take_money_moved(self) -> Decimal:
         """Deposits less withdrawals since the last call."""
@@ -430,11 +432,11 @@ class Account:
     def _log_fill(self, order: Order, trade: Execution) -> None:
         self._outbox.log(
             "fill",
-            side=trade.side.value,
-            price=str(self.instrument.price(trade.price)),
-            qty=str(self.instrument.quantity(trade.lots)),
+            side=trade.side,
+            price=self.spelling.price(trade.price),
+            qty=self.spelling.quantity(trade.lots),
             clientOrderId=order.client_order_id,
-            position=str(self.instrument.quantity(self.ledger.position)),
+            position=self.spelling.quantity(self.ledger.position),
             pnl=str(trade.realized_pnl),
             commission=str(trade.commission),
             maker=trade.maker,

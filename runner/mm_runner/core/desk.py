@@ -81,11 +81,12 @@ class Desk:
         """One quoting round: wanted quotes, difference, cancels, orders; the reducing side first."""
         settings = mandate.settings
         quotes = self.want(settings)
-        sides = {Side.BUY: quotes.bids, Side.SELL: quotes.asks}
         self._shed_excess(settings, mandate.now_ns)
+        bounds = self.instrument.price_bounds(round(self.market.mark_ticks(mandate.now_ns)))
         for number, side in enumerate(reducing_first(self.account.ledger.position)):
             # Invariant 1: each leg for itself; what is refused on one side does not reach the other.
-            self._serve(side, self._fit(sides[side], side, mandate), mandate, first=number == 0)
+            wanted = quotes.bids if side is Side.BUY else quotes.asks
+            self._serve(side, self._fit(wanted, side, mandate, bounds=bounds), mandate, first=number == 0)
         self.rounds += 1
         self._log_round(quotes, settings, reduce_only=not mandate.permissions.open)
 
@@ -106,14 +107,16 @@ class Desk:
         self.quotes = grid.quotes(view, settings.quote, settings.risk)
         return self.quotes
 
-    def _fit(self, wanted: Sequence[Wanted], side: Side, mandate: Mandate) -> tuple[Wanted, ...]:
+    def _fit(
+        self, wanted: Sequence[Wanted], side: Side, mandate: Mandate, *, bounds: tuple[int, int]
+    ) -> tuple[Wanted, ...]:
         """Cut the wanted quotes to what may rest at once, so that comparing with what rests is stable."""
         instrument, ledger, risk = self.instrument, self.account.ledger, mandate.settings.risk
         opening = mandate.permissions.open
         under_cap = risk.max_lots - ledger.high if side is Side.BUY else risk.max_lots + ledger.low
         left = under_cap if opening else ledger.reducible(side)
         shift = self.back_off[side].shift * -side.sign
-        low, high = instrument.price_bounds(round(self.market.mark_ticks(mandate.now_ns)))
+        low, high = bounds
         fitted: list[Wanted] = []
         for want in wanted:
             price = want.price + shift
@@ -122,7 +125,7 @@ class Desk:
             lots = min(max(want.lots, least), most if opening else max(most, least), left)
             if lots < least or not low <= price <= high:
                 continue
-            fitted.append(Wanted(side, price, lots, want.static))
+            fitted.append(want if price == want.price and lots == want.lots else Wanted(side, price, lots, want.static))
             left -= lots
         self.at_cap[side] = not fitted
         return tuple(fitted)
@@ -136,8 +139,9 @@ class Desk:
             self._cancel(order, now_ns, reason="not_wanted")
         replacing = min(len(found.replace), self._replacements(quote, now_ns, first=first))
         # The most aggressive one first: it is the one that the market runs over.
-        for order in sorted(found.replace, key=lambda order: -order.price * side.sign)[:replacing]:
-            self._cancel(order, now_ns, reason="moved")
+        if replacing:
+            for order in sorted(found.replace, key=lambda order: -order.price * side.sign)[:replacing]:
+                self._cancel(order, now_ns, reason="moved")
         # What is not cancelled for want of budget keeps its place; only the rest is placed.
         places = len(found.place) - (len(found.replace) - replacing)
         if paused:
@@ -227,12 +231,12 @@ class Desk:
         )
         self._outbox.log(
             "order_place",
-            side=proposal.side.value,
-            price=str(self.instrument.price(price)),
-            qty=str(self.instrument.quantity(verdict.lots)),
+            side=proposal.side,
+            price=self.account.spelling.price(price),
+            qty=self.account.spelling.quantity(verdict.lots),
             clientOrderId=cid,
-            type=proposal.type.value,
-            timeInForce=proposal.time_in_force.value if proposal.time_in_force else None,
+            type=proposal.type,
+            timeInForce=proposal.time_in_force,
             reduceOnly=verdict.reduce_only,
         )
 
@@ -241,9 +245,9 @@ class Desk:
         self._outbox.log(
             "risk_reject",
             reason=verdict.reason,
-            side=proposal.side.value,
-            qty=str(self.instrument.quantity(proposal.lots)),
-            price=str(self.instrument.price(proposal.price)),
+            side=proposal.side,
+            qty=self.account.spelling.quantity(proposal.lots),
+            price=self.account.spelling.price(proposal.price),
         )
 
     # -- closing -------------------------------------------------------------------------------------------------------
@@ -279,9 +283,9 @@ class Desk:
             if want not in self._dry:
                 self._outbox.log(
                     "order_place_dry_run",
-                    side=want.side.value,
-                    price=str(self.instrument.price(want.price)),
-                    qty=str(self.instrument.quantity(want.lots)),
+                    side=want.side,
+                    price=self.account.spelling.price(want.price),
+                    qty=self.account.spelling.quantity(want.lots),
                 )
         self._dry = wanted
 
@@ -295,9 +299,14 @@ class Desk:
 
     def sides_as_wanted(self) -> bool:
         """Whether both sides rest, or the one that can while the other is at its cap."""
-        live = self.account.tracker.live.values()
-        served = [any(o.side is side and o.resting for o in live) for side in Side]
-        return any(served) and all(rests or self.at_cap[side] for rests, side in zip(served, Side, strict=True))
+        buys = sells = False
+        for order in self.account.tracker.live.values():
+            if order.acknowledged:  # what is live is not final, so this is `resting`
+                if order.side is Side.BUY:
+                    buys = True
+                else:
+                    sells = True
+        return (buys or sells) and (buys or self.at_cap[Side.BUY]) and (sells or self.at_cap[Side.SELL])
 
     def _log_round(self, quotes: Quotes, settings: Settings, *, reduce_only: bool) -> None:
         instrument = self.instrument
@@ -311,7 +320,7 @@ class Desk:
             intervalMs=settings.quote.interval_ns // MS,
             volFactor=quotes.volatility_factor,
             inventoryFactor=quotes.inventory_factor,
-            net=float(instrument.quantity(self.account.ledger.position)),
+            net=self.account.spelling.number(self.account.ledger.position),
             reduceOnly=reduce_only,
             reservation=quotes.reservation * tick,
         )

@@ -93,6 +93,7 @@ class Engine:
         self._was_synced = False
         self._assessed_ns = 0
         self._calm = Calm()
+        self._situation: Situation | None = None
         self._drained = False
         self._said: object = None
 
@@ -227,11 +228,12 @@ class Engine:
         """From what is known to what is done."""
         now_ns = now.boot_ns
         situation = situation_of(self, market, account, settings=settings, now=now)
-        permissions = decide(situation)
-        effective = ruling(situation)
-        if permissions != self.permissions or effective != self.effective:
-            due = True
-            self._announce(permissions, effective)
+        if situation != self._situation:  # the same question has the same answer
+            self._situation = situation
+            permissions, effective = decide(situation), ruling(situation)
+            if permissions != self.permissions or effective != self.effective:
+                due = True
+                self._announce(permissions, effective)
         self._keep_dead_man(settings, now_ns)
         market.on_time(now_ns, reducing=self.risk.state is RiskState.REDUCE_ONLY)
         account.on_time(now)

@@ -140,19 +140,19 @@ def _report(engine: Engine, event: OrderReport, now: Instant) -> None:
     order = account.on_report(event, now) if account is not None else None
     if account is None or order is None:
         return
-    instrument = account.instrument
+    spelling = account.spelling
     engine.dirty = True
     engine.outbox.log(
         "order_update",
-        status=event.status.value,
+        status=event.status,
         clientOrderId=event.client_order_id,
         orderId=event.order_id,
-        side=event.side.value,
-        price=str(instrument.price(event.price)),
-        qty=str(instrument.quantity(event.quantity)),
-        filled=str(instrument.quantity(event.executed)),
-        lastQty=str(instrument.quantity(event.last_lots)),
-        lastPrice=str(instrument.price(event.last_price)),
+        side=event.side,
+        price=spelling.price(event.price),
+        qty=spelling.quantity(event.quantity),
+        filled=spelling.quantity(event.executed),
+        lastQty=spelling.quantity(event.last_lots),
+        lastPrice=spelling.price(event.last_price),
         pnl=str(event.realized_pnl),
         commission=str(event.commission),
         commissionAsset=event.commission_asset,
@@ -185,7 +185,7 @@ def _accepted(engine: Engine, event: OrderAccepted, now: Instant) -> None:
         "order_ack",
         clientOrderId=event.client_order_id,
         orderId=event.order_id,
-        status=event.status.value,
+        status=event.status,
         latencyMs=elapsed / MS,
     )
     _after_status(engine, order, event.status, now=now)
@@ -213,9 +213,9 @@ def _refused(engine: Engine, event: OrderRefused, now: Instant) -> None:
         clientOrderId=event.client_order_id,
         code=event.code,
         error=event.message,
-        side=order.side.value,
-        price=str(account.instrument.price(order.price)),
-        qty=str(account.instrument.quantity(order.lots)),
+        side=order.side,
+        price=account.spelling.price(order.price),
+        qty=account.spelling.quantity(order.lots),
         reduceOnly=order.reduce_only,
     )
     if event.code == LOCAL_REFUSAL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mm_runner.core.account import Account
 from mm_runner.core.desk import as_decimal
@@ -17,12 +17,15 @@ from mm_runner.core.settings import MS, Settings
 if TYPE_CHECKING:
     from mm_runner.core.engine import Engine
 
+_ZERO: Final = Decimal(0)
+
 
 def assess(engine: Engine, market: Market, account: Account, *, settings: Settings, now: Instant) -> None:
     """Let the risk machine look at everything, and tell where it moved."""
     risk, ledger = engine.risk, account.ledger
+    latency = settings.risk.max_latency_ns
     for order in account.tracker.live.values():
-        if not order.acknowledged and not order.unknown:
+        if not order.acknowledged and not order.unknown and now.boot_ns - order.sent_ns > latency:
             risk.on_round_trip(settings.risk, now.boot_ns - order.sent_ns, now)
     if not ledger.known:
         return
@@ -39,9 +42,10 @@ def _exposure(account: Account, price: Decimal, now: Instant) -> Exposure:
     distance = math.inf
     if account.liquidation_price > 0 and ledger.position and price > 0:
         distance = float(abs(price - account.liquidation_price) / price)
+    low, high = ledger.low, ledger.high
     return Exposure(
-        position=ledger.high if abs(ledger.high) >= abs(ledger.low) else ledger.low,
-        unrealized=ledger.unrealized(price) if price else Decimal(0),
+        position=high if abs(high) >= abs(low) else low,
+        unrealized=ledger.unrealized(price) if price else _ZERO,
         equity=ledger.equity(price),
         equity_known=price > 0 and account.settled_ns is not None and ledger.apart_since_ns is None,
         margin_ratio=account.margin_ratio,

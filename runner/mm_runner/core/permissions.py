@@ -103,6 +103,7 @@ def close_asked(situation: Situation) -> bool:
     return situation.risk is RiskState.HALTED and situation.flatten_on_halt and not situation.stopping
 
 
+_SPEC: Final = str(Ruler.SPEC)
 _RANK: Final = {
     EffectiveState.RUNNING: 0,
     EffectiveState.REDUCE_ONLY: 1,
@@ -125,9 +126,9 @@ _RISK: Final = {
 
 def ruling(situation: Situation) -> tuple[EffectiveState, str]:
     """The strictest state that anybody asks for, and who does; among equals people come first, then the engine's own reasons."""
-    state, ruler = _DESIRED[situation.desired], str(Ruler.SPEC)
+    state, ruler = _DESIRED[situation.desired], _SPEC
     if situation.stopping:
-        return EffectiveState.HALTED, str(Ruler.SPEC)
+        return EffectiveState.HALTED, _SPEC
     for candidate, name in _claims(situation):
         if _RANK[candidate] > _RANK[state]:
             state, ruler = candidate, name

@@ -173,21 +173,20 @@ _SPEAKERS: Final[Mapping[str, Callable[[Engine], str]]] = {
 
 def transition_key(engine: Engine, now: Instant) -> object:
     """Everything whose change must reach the resource at once."""
-    halt = engine.risk.halt
+    risk, account, market, settings = engine.risk, engine.account, engine.market, engine.settings
     return (
         phase_of(engine, now),
         engine.effective,
-        engine.risk.state,
-        engine.risk.reason,
-        halt.halt_id if halt else "",
-        engine.risk.latched,
+        risk.state,
+        risk.reason,
+        risk.halt,
         engine.observed_generation,
         engine.applied_generation,
         engine.refused,
-        engine.account is not None and engine.account.reconciled(now.boot_ns),
-        engine.market is not None and engine.market.book.synced,
+        account is not None and account.reconciled(now.boot_ns),
+        market is not None and market.book.synced,
         engine.stale,
-        engine.settings.desired_state if engine.settings else None,
+        settings.desired_state if settings else None,
         _is_flat(engine),
     )
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -32,7 +32,9 @@ _NAMESPACE: Final = uuid.UUID("5d0c8f0e-2c4e-5a55-9c39-0d8f6b7c1a11")
 _LATENCY_PAUSE_NS: Final = 5 * SECOND
 _HIGH_WATER_NS: Final = 60 * SECOND
 _DAY_MS: Final = 86_400_000
+_ZERO: Final = Decimal(0)
 _RELEASE: Final = 0.8
+_PROFIT_RELEASE: Final = Decimal("0.8")
 """Hysteresis of causes without an exit bound of their own: they end at this part of the bound."""
 UNREADABLE: Final = "claim_state_unreadable"
 STOP_RULES: Final = frozenset({"margin_ratio", "liquidation_distance"})
@@ -52,8 +54,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     volume: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Halted:
+class Halted(msgspec.Struct, frozen=True, gc=False):
     """A halt of the engine's own."""
 
     halt_id: str
@@ -104,7 +105,9 @@ class RiskMachine:
             return self.halt.reason
         if self.unreadable:
             return UNREADABLE
-        return next(iter(self.causes), next(iter(self._pauses), ""))
+        if not (self.causes or self._pauses):
+            return ""
+        return next(iter(self.causes or self._pauses))
 
     @property
     def stop_rule(self) -> bool:
@@ -261,7 +264,7 @@ class RiskMachine:
             return ""
         if (
             state.day_baseline_equity
-            and Decimal(state.day_baseline_equity) - exposure.equity >= settings.max_daily_loss
+            and _amount(state.day_baseline_equity) - exposure.equity >= settings.max_daily_loss
         ):
             return "max_daily_loss"
         if self.drawdown(exposure.equity) >= settings.max_drawdown:
@@ -270,8 +273,8 @@ class RiskMachine:
 
     def drawdown(self, equity: Decimal) -> float:
         """Lost part of the equity's high-water mark; 0 while none is known."""
-        mark = Decimal(self.claim_state.high_water_mark or 0) if self.claim_state else Decimal(0)
-        return float(max(Decimal(0), 1 - equity / mark)) if mark > 0 else 0.0
+        mark = _amount(self.claim_state.high_water_mark) if self.claim_state else _ZERO
+        return 0.0 if mark <= 0 or equity >= mark else float(1 - equity / mark)
 
     def _keep_day(self, exposure: Exposure, now: Instant) -> None:
         state = self.claim_state
@@ -283,7 +286,7 @@ class RiskMachine:
             day = utc_day(now.wall_ms)
             if state.day != day or not state.day_baseline_equity:
                 self.save(day=day, day_baseline_equity=str(exposure.equity))
-        mark = Decimal(state.high_water_mark or 0)
+        mark = _amount(state.high_water_mark)
         if exposure.equity > mark and self.halt is None:
             # Written at most once a minute: losing a minute's rise loosens the drawdown by that rise only.
             first = not state.high_water_mark
@@ -295,17 +298,21 @@ class RiskMachine:
         held = self.causes
         size = abs(exposure.position)
         position_bound = settings.reduce_only_exit if "position" in held else settings.reduce_only_enter
+        profit_bound = settings.profit_limit * _PROFIT_RELEASE if "profit_limit" in held else settings.profit_limit
         margin_bound = settings.max_margin_ratio * (_RELEASE if "margin_ratio" in held else 1.0)
         distance_bound = settings.min_liquidation_distance / (_RELEASE if "liquidation_distance" in held else 1.0)
-        profit_bound = settings.profit_limit * Decimal(str(_RELEASE if "profit_limit" in held else 1.0))
-        present = {
-            "liquidation_distance": size > 0 and exposure.liquidation_distance < distance_bound,
-            "margin_ratio": exposure.margin_ratio > margin_bound,
-            "position": size > 0 and size >= position_bound * settings.max_lots,
-            "max_daily_volume": 0 < settings.max_daily_volume <= exposure.volume,
-            "profit_limit": settings.profit_limit > 0 and exposure.unrealized >= profit_bound,
-        }
-        self.causes = {name: None for name, holds in present.items() if holds}
+        causes: dict[str, None] = {}  # ordered: the first one is the reason that is told
+        if size > 0 and exposure.liquidation_distance < distance_bound:
+            causes["liquidation_distance"] = None
+        if exposure.margin_ratio > margin_bound:
+            causes["margin_ratio"] = None
+        if size > 0 and size >= position_bound * settings.max_lots:
+            causes["position"] = None
+        if 0 < settings.max_daily_volume <= exposure.volume:
+            causes["max_daily_volume"] = None
+        if profit_bound > 0 and exposure.unrealized >= profit_bound:
+            causes["profit_limit"] = None
+        self.causes = causes
 
     def adjust_baselines(self, change: Decimal) -> None:
         """Money was put in or taken out: that is neither profit nor loss."""
@@ -316,3 +323,9 @@ class RiskMachine:
             self.save(day_baseline_equity=str(Decimal(state.day_baseline_equity) + change))
         if state.high_water_mark:
             self.save(high_water_mark=str(Decimal(state.high_water_mark) + change))
+
+
+@lru_cache(maxsize=32)
+def _amount(text: str) -> Decimal:
+    """An amount of the claim state, which is asked for at every look and changes once a minute at most; 0 where none is written."""
+    return Decimal(text or 0)

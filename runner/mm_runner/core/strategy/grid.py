@@ -62,9 +62,10 @@ def quotes(view: View, quote: QuoteSettings, risk: RiskSettings) -> Quotes:
     spread = full_spread(view, quote, volatility=volatility, inventory=inventory)
     mid = view.mid
     centre = mid * (1 - inventory * spread * quote.skew_factor - quote.funding_bias * view.funding_rate)
+    lean = Lean(centre, spread / 2, inventory, distances(quote))
     return Quotes(
-        bids=_side(Side.BUY, view, quote, lean=Lean(centre, spread / 2, inventory)),
-        asks=_side(Side.SELL, view, quote, lean=Lean(centre, spread / 2, inventory)),
+        bids=_side(Side.BUY, view, quote, lean=lean),
+        asks=_side(Side.SELL, view, quote, lean=lean),
         spread=spread,
         volatility_factor=volatility,
         inventory_factor=inventory,
@@ -73,21 +74,23 @@ def quotes(view: View, quote: QuoteSettings, risk: RiskSettings) -> Quotes:
 
 
 class Lean(msgspec.Struct, frozen=True, gc=False):
-    """Where both sides hang: centre in ticks, half spread as its part, inventory factor."""
+    """Where both sides hang: centre in ticks, half spread as its part, inventory factor, distances of the levels."""
 
     centre: float
     half: float
     inventory: float
+    distances: list[float]
 
 
 def _side(side: Side, view: View, quote: QuoteSettings, *, lean: Lean) -> tuple[Wanted, ...]:
     sign, inventory = side.sign, lean.inventory
+    centre, half = lean.centre, lean.half
     reducing = inventory * sign < 0
     grinding = abs(inventory) >= quote.grinding
     base = quote.base_lots * (1 - abs(inventory)) if grinding and not reducing else float(quote.base_lots)
     wanted: list[Wanted] = []
-    for level, distance in enumerate(distances(quote)):
-        price = _rounded(lean.centre * (1 - sign * (lean.half + distance)), sign)
+    for level, distance in enumerate(lean.distances):
+        price = _rounded(centre * (1 - sign * (half + distance)), sign)
         if level == 0 and reducing and abs(inventory) >= quote.pinning:
             price = _pinned(price, view, sign=sign, inside=grinding)
         price = _passive(price, view, sign=sign, post_only=quote.post_only)
