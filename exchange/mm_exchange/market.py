@@ -119,12 +119,6 @@ class Market:
         touch = self._fresh_touch()
         return (touch.ask, touch.ask_quantity) if touch is not None else self.book.best_ask()
 
-    @property
-    def newest_id(self) -> int:
-        """The update id that `displayed` is as of."""
-        touch = self._fresh_touch()
-        return touch.update_id if touch is not None else self.book.last_update_id
-
     def opposite(self, *, buy: bool) -> Iterator[Level]:
         """The levels a taker walks, best first: asks for a buy, bids for a sell, less what takers have consumed."""
         levels = self._shown_opposite(buy=buy)
@@ -156,14 +150,18 @@ class Market:
 
     def displayed(self, price: int, *, buy: bool) -> int:
         """Size shown at a price on the own side: what a new order there queues behind."""
+        return self.displayed_as_of(price, buy=buy)[0]
+
+    def displayed_as_of(self, price: int, *, buy: bool) -> tuple[int, int]:
+        """Size shown at a price on the own side, and the update id that says so: bookTicker's or the book's."""
         touch = self._fresh_touch()
         if touch is not None:
             best, size = (touch.bid, touch.bid_quantity) if buy else (touch.ask, touch.ask_quantity)
             if price == best:
-                return size
+                return size, touch.update_id
             if (price > best) if buy else (price < best):
-                return 0
-        return self.book.size_at(price, buy=buy)
+                return 0, touch.update_id
+        return self.book.size_at(price, buy=buy), self.book.last_update_id
 
     def mid(self) -> float | None:
         """Middle of the touch in price units (half units possible), or None while a side is empty."""

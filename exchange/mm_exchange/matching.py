@@ -56,9 +56,9 @@ class _Place:
 
     __slots__ = ("ahead", "order", "traded")
 
-    def __init__(self, order: Order, ahead: int) -> None:
+    def __init__(self, order: Order, ahead: float) -> None:
         self.order = order
-        self.ahead: float = ahead
+        self.ahead = ahead
         self.traded = 0
 
 
@@ -124,11 +124,13 @@ class RestingOrders:
     def add(self, order: Order, market: Market) -> None:
         """Rest an order behind the size displayed at its price."""
         side, key = self._place_of(order)
-        shown = market.displayed(order.price, buy=order.is_buy)
         level = side.level(key)
-        self._look(level, shown, market.newest_id)
-        order.queue_ahead = max(0, shown - market.hidden(order.price, bids=order.is_buy))
-        level.places.append(_Place(order, order.queue_ahead))
+        # Another order of ours at this price may have seen newer sizes than the book has.
+        self._look(level, *market.displayed_as_of(order.price, buy=order.is_buy))
+        left = level.shown - market.hidden(order.price, bids=order.is_buy)
+        place = _Place(order, max(left, level.places[-1].ahead if level.places else 0))
+        order.queue_ahead = round(place.ahead)
+        level.places.append(place)
         self._levels[order.order_id] = level
 
     def remove(self, order: Order) -> None:
@@ -193,11 +195,12 @@ class RestingOrders:
             return
         before, level.shown, level.seen_id = level.shown, shown, update_id
         move = self._model.queue.displayed
+        least: float = 0
         for place in level.places:
             order = place.order
-            place.ahead = move(
-                place.ahead, place.traded, before=before, now=shown, one=order.rules.quantities.one
-            )  # fmt: skip
+            moved = move(place.ahead, place.traded, before=before, now=shown, one=order.rules.quantities.one)
+            # Invariant: among our own, nobody overtakes who came earlier, whatever a model's parts say.
+            place.ahead = least = max(moved, least)
             place.traded = 0
             order.queue_ahead = round(place.ahead)
 

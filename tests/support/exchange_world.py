@@ -18,9 +18,9 @@ START_NS = 1_790_000_000_000_000_000
 class World:
     """A venue, its market and an account, driven by hand. Prices and quantities in units."""
 
-    def __init__(self):
+    def __init__(self, matching=None):
         self.now_ns = START_NS
-        self.venue = Venue()
+        self.venue = Venue(matching=matching)
         self.rules = rules_for("ETHUSDT")
         self.listing = self.venue.add_symbol(self.rules)
         self.update_id = 100
