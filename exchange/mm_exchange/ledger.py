@@ -134,11 +134,11 @@ class Ledger:
             yield seq, found.encode() if isinstance(found, str) else msgspec.json.encode(_rendered(seq, found))
 
     def newest(self, count: int, *, kinds: frozenset[str], symbol: str | None = None) -> list[Entry]:
-        """The newest entries of some kinds that are still in memory, the newest first."""
+        """The newest entries of some kinds that are still in memory, the newest first; of a symbol or of none at all."""
         found: list[Entry] = []
         for index in range(len(self._recent) - 1, -1, -1):
             raw = self._recent[index]
-            if raw[1] in kinds and _matches(raw, symbol, None, kind=None):
+            if raw[1] in kinds and symbol in (None, _symbol(raw) or symbol):
                 found.append(_rendered(self._base + index + 1, raw))
                 if len(found) == count:
                     break
@@ -242,6 +242,11 @@ def _matches(raw: _Raw, symbol: str | None, api_key: str | None, *, kind: str | 
         return (symbol is None or order.symbol == symbol) and (api_key is None or order.api_key == api_key)
     fields = raw[2]
     return (symbol is None or fields.get("symbol") == symbol) and (api_key is None or fields.get("api_key") == api_key)
+
+
+def _symbol(raw: _Raw) -> str | None:
+    found: str | None = raw[2].get("symbol") if raw[3] is None else raw[3].symbol
+    return found
 
 
 def _rendered(seq: int, raw: _Raw) -> Entry:

@@ -96,14 +96,14 @@ class Page:
             for order in trading.live.values()
             if order.symbol == rules.symbol
         ]
-        orders.sort(key=lambda order: (order.price, order.order_id), reverse=True)
-        last = market.last_trade
+        last, mark = market.last_trade, market.mark()
+        orders.sort(key=lambda order: (abs(order.price - mark), order.order_id))
         price, quantity = rules.prices.text, rules.quantities.text
         return {
             "symbol": rules.symbol,
             "bids": [[price(at), quantity(size)] for at, size in market.book.bids(_LEVELS)],
             "asks": [[price(at), quantity(size)] for at, size in market.book.asks(_LEVELS)],
-            "mark": price(market.mark()),
+            "mark": price(mark),
             "last": None if last is None else price(last.price),
             "tick": price(rules.tick),
             "eventTime": market.event_ms,
