@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm_contract.states import HaltState
 from mm_runner.core import messages as m
-from mm_runner.core.permissions import decide
+from mm_runner.core.judgement import situation_of
 from support.soak import examples
 
 STORIES = st.lists(
@@ -110,18 +110,23 @@ def refuse_cancels(world: World) -> None:
         world.carry_out(action)
 
 
-def test_a_calm_engine_decides_nothing_anew_while_only_prices_move(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_calm_engine_reviews_nothing_while_only_prices_move(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(make_spec(quoting={"minIntervalMs": 400, "intervalMs": 500}))
     world.advance(600)
     rounds = world.engine.desk.rounds
-    decided = []
-    monkeypatch.setattr("mm_runner.core.engine.decide", lambda asked: decided.append(asked) or decide(asked))
+    reviews = []
+
+    def counting(*parts: object, **more: object) -> object:
+        reviews.append(parts)
+        return situation_of(*parts, **more)
+
+    monkeypatch.setattr("mm_runner.core.engine.situation_of", counting)
     while world.engine.desk.rounds == rounds:
         world.now_ns += 20 * MS
         world.tick_book()
-    assert len(decided) == 1, "the round that was due reviewed, and nothing before it"
+    assert len(reviews) == 1, "the round that was due reviewed, and nothing before it"
     for _ in range(20):
         world.now_ns += 20 * MS
         world.tick_book()
         world.send(m.Tick())
-    assert len(decided) == 1
+    assert len(reviews) == 1
