@@ -39,6 +39,14 @@ _LATENCY = click.option(
     "--latency", "latency_file", type=click.Path(path_type=Path),
     help="JSON file of measured milliseconds to draw from: feedMs, entryMs, answerMs, userMs.",
 )  # fmt: skip
+_QUEUE = click.option(
+    "--queue-model", default="conservative", show_default=True,
+    help="Where cancellations happen in the queue before an order: conservative, optimistic, proportional, power:N, power2:N, power3:N, log, log2.",
+)  # fmt: skip
+_IMPACT = click.option(
+    "--impact", default="none", show_default=True, metavar="none|MS",
+    help="What own takers took is shown on (none), or hidden from matching and back with this half-life.",
+)  # fmt: skip
 _BALANCE = click.option(
     "--balance", default="10000", show_default=True, help="Of the account at the start, in quote units."
 )
@@ -88,6 +96,8 @@ def main() -> None:
 @_SEED
 @_LATENCY_MS
 @_LATENCY
+@_QUEUE
+@_IMPACT
 @_BALANCE
 @click.option(
     "--from",
@@ -108,6 +118,8 @@ def run(  # noqa: PLR0913 - one parameter per option is how click works
     seed: int,
     latency_ms: float,
     latency_file: Path | None,
+    queue_model: str,
+    impact: str,
     balance: str,
     start: float,
     end: float | None,
@@ -122,8 +134,10 @@ def run(  # noqa: PLR0913 - one parameter per option is how click works
     if end is not None and end <= start:
         raise BacktestError(f"--to {end:g} must be later than --from {start:g}")
     options = Options(
-        seed=seed, latency_ms=latency_ms, latency_file=latency_file, balance=money(balance), stretch=Stretch(start, end)
-    )
+        seed=seed, latency_ms=latency_ms, latency_file=latency_file, balance=money(balance), stretch=Stretch(start, end),
+        queue_model=queue_model, impact_half_life_ms=half_life(impact),
+    )  # fmt: skip
+    options.conditions()
     spec = read_spec(spec_file).spec
     tape = open_tape(tape_file, spec.symbol)
     prepare(out, force=force)
@@ -182,6 +196,8 @@ def replay(*, journal: Path) -> None:
 @_SEED
 @_LATENCY_MS
 @_LATENCY
+@_QUEUE
+@_IMPACT
 @_BALANCE
 @_FORCE
 def sweep(  # noqa: PLR0913 - one parameter per option is how click works
@@ -196,6 +212,8 @@ def sweep(  # noqa: PLR0913 - one parameter per option is how click works
     seed: int,
     latency_ms: float,
     latency_file: Path | None,
+    queue_model: str,
+    impact: str,
     balance: str,
     force: bool,
 ) -> None:
@@ -203,7 +221,10 @@ def sweep(  # noqa: PLR0913 - one parameter per option is how click works
     from mm_backtest.run import Options  # noqa: PLC0415
     from mm_backtest.sweep_command import SweepOrder, sweep_all  # noqa: PLC0415
 
-    options = Options(seed=seed, latency_ms=latency_ms, latency_file=latency_file, balance=money(balance))
+    options = Options(
+        seed=seed, latency_ms=latency_ms, latency_file=latency_file, balance=money(balance), queue_model=queue_model,
+        impact_half_life_ms=half_life(impact),
+    )  # fmt: skip
     order = SweepOrder(
         spec_file=spec_file, tapes=tapes, settings=settings, out=out, workers=workers or os.cpu_count() or 1, parts=parts or 1,
         objective=objective, force=force,
@@ -247,6 +268,19 @@ def money(text: str) -> Decimal:
     if not amount.is_finite() or amount <= 0:
         raise BacktestError(f"--balance {text} must be a positive amount, such as 10000")
     return amount
+
+
+def half_life(text: str) -> float | None:
+    """`none`, or positive milliseconds."""
+    if text == "none":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise BacktestError(f"--impact {text} must be none or a half-life in milliseconds, such as 500")
+    return value
 
 
 if __name__ == "__main__":

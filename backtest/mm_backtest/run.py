@@ -21,11 +21,14 @@ from mm_backtest.summary import Timing, summarize
 from mm_backtest.tape import Stretch, Tape
 from mm_backtest.world import Conditions, World
 from mm_contract.resource import MarketMakerSpec
+from mm_exchange.matching import MatchingModel
+from mm_exchange.queue_models import queue_model
 
 SUMMARY_FILE: Final = "summary.json"
 DECISIONS_FILE: Final = "decisions.jsonl"
 RECORDING_FILE: Final = "recording.json"
 DEFAULT_LATENCY_MS: Final = 5.0
+DEFAULT_QUEUE_MODEL: Final = "conservative"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,23 @@ class Options:
     latency_file: Path | None = None
     balance: Decimal = Decimal(10_000)
     stretch: Stretch = field(default_factory=Stretch)
+    queue_model: str = DEFAULT_QUEUE_MODEL
+    """Where cancellations happen in the queue before an order: `mm_exchange.queue_models`."""
+    impact_half_life_ms: float | None = None
+    """What own takers took is hidden from matching and comes back with this half-life; None: it is shown on."""
+
+    def conditions(self) -> Conditions:
+        """For one run.
+
+        Raises:
+            BacktestError: no such queue model, or no such latency file.
+        """
+        try:
+            queue = queue_model(self.queue_model)
+        except ValueError as error:
+            raise BacktestError(f"--queue-model: {error}") from error
+        matching = MatchingModel(queue=queue, impact_half_life_ms=self.impact_half_life_ms)
+        return Conditions(self.latency(), self.balance, self.seed, matching)
 
     def latency(self) -> Latency:
         """A fresh latency model: its chance begins anew with each run."""
@@ -44,11 +64,13 @@ class Options:
             return constant(self.latency_ms)
         return sampled(self.latency_file, otherwise_ms=self.latency_ms, seed=self.seed)
 
-    def described(self, latency: Latency) -> dict[str, Any]:
+    def described(self, conditions: Conditions) -> dict[str, Any]:
         """For the summary."""
         return {
             "seed": self.seed,
-            "latency": latency.name,
+            "latency": conditions.latency.name,
+            "queueModel": conditions.matching.queue.name,
+            "impactHalfLifeMs": self.impact_half_life_ms,
             "fromSeconds": self.stretch.start,
             "toSeconds": self.stretch.end,
         }
@@ -74,19 +96,17 @@ def run_backtest(spec: MarketMakerSpec, tape: Tape, options: Options, *, out: Pa
     Raises:
         BacktestError: nothing to play, or the venue refuses the set-up.
     """
-    latency = options.latency()
+    conditions = options.conditions()
     start_ns = tape.start_ns + int(options.stretch.start * 1e9)
     decisions = DecisionLog(out / DECISIONS_FILE if out is not None else None)
-    world = World(
-        spec, tape.rules, Conditions(latency, options.balance, options.seed), decisions=decisions, start_ns=start_ns
-    )
+    world = World(spec, tape.rules, conditions, decisions=decisions, start_ns=start_ns)
     with _undisturbed():
         wall, cpu = time.perf_counter(), time.process_time()
         world.run(tape.steps(options.stretch))
         timing = Timing(time.perf_counter() - wall, time.process_time() - cpu)
     if world.loop.frames < 2:
         raise BacktestError(f"nothing to play: {tape.path} holds no event of {spec.symbol} in the wanted stretch")
-    summary = summarize(world, timing, tape=tape.path.name, conditions=options.described(latency))
+    summary = summarize(world, timing, tape=tape.path.name, conditions=options.described(conditions))
     return Outcome(summary, world.recorder.finish(tape.path.name, summary, world.loop.now_ns))
 
 

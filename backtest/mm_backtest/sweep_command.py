@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mm_backtest.run import Options, prepare
 from mm_backtest.session import read_spec
-from mm_backtest.sweep import Result, combinations, parse_setting, segments, trials, walk_forward
+from mm_backtest.sweep import Fold, Result, combinations, parse_setting, segments, trials, walk_forward
 from mm_backtest.sweep_files import show, write_results
 from mm_backtest.sweeping import run_trials
 from mm_backtest.tape import open_tape, seconds_of
 
 _EXIT_FAILED: Final = 1
 _EXIT_INTERRUPTED: Final = 130
+_KEEP_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def sweep_all(order: SweepOrder, options: Options) -> int:
     wanted = combinations([parse_setting(text) for text in order.settings])
     for path in order.tapes:
         open_tape(path, maker.spec.symbol)
-    options.latency()  # a file that cannot be read is said now, not by each run
+    options.conditions()  # a file that cannot be read is said now, not by each run
     prepare(order.out, force=order.force)
     stretches = {
         str(path): segments(seconds_of(path) if order.parts > 1 else 0.0, order.parts)
@@ -53,22 +55,24 @@ def sweep_all(order: SweepOrder, options: Options) -> int:
     }
     planned = trials(maker, wanted, stretches)
     results: list[Result] = []
-    interrupted = False
+
+    def keep() -> list[Fold]:
+        results.sort(key=lambda one: one.place)
+        folds = walk_forward(results, order.objective) if order.parts > 1 else []
+        complete = len(results) == len(planned)
+        write_results(order.out, results, folds, objective=order.objective, complete=complete, planned=len(planned))
+        return folds
+
+    interrupted, kept = False, 0.0
     try:
         for result in _watched(run_trials(planned, options, workers=order.workers), len(planned)):
-            results.append(result)  # noqa: PERF402 - what is there when Ctrl-C comes is kept
+            results.append(result)
+            if time.monotonic() - kept > _KEEP_SECONDS:
+                keep()  # what is finished outlives even a kill
+                kept = time.monotonic()
     except KeyboardInterrupt:
         interrupted = True
-    results.sort(key=lambda one: one.place)
-    folds = walk_forward(results, order.objective) if order.parts > 1 else []
-    write_results(
-        order.out,
-        results,
-        folds,
-        objective=order.objective,
-        complete=len(results) == len(planned),
-        planned=len(planned),
-    )
+    folds = keep()
     show(Console(), results, folds, objective=order.objective)
     if interrupted:
         return _EXIT_INTERRUPTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -21,6 +21,7 @@ from mm_backtest.session import Quiet, Session, claim_of
 from mm_backtest.tape import Step
 from mm_contract.resource import MarketMakerSpec
 from mm_exchange.market import Touch
+from mm_exchange.matching import MatchingModel
 from mm_exchange.rules import SymbolRules
 from mm_exchange.venue import Venue
 from mm_runner.core import messages as m
@@ -38,6 +39,7 @@ class Conditions:
     latency: Latency
     balance: Decimal = Decimal(10_000)
     seed: int = 0
+    matching: MatchingModel = field(default_factory=MatchingModel)
 
 
 class World:
@@ -46,7 +48,7 @@ class World:
     Args:
         spec: what the engine runs.
         rules: of the tape's symbol.
-        conditions: latency, balance, chance.
+        conditions: latency, balance, chance, matching.
         decisions: gets every action.
         start_ns: the virtual clock at the beginning.
     """
@@ -64,7 +66,7 @@ class World:
         self.start_ns = start_ns
         self.decisions = decisions
         self.schedule = Schedule()
-        self.venue = Venue()
+        self.venue = Venue(matching=conditions.matching)
         self.counter = Counter(self.venue, rules, balance=conditions.balance, now_ns=start_ns, seed=conditions.seed)
         self.observer = Observer(spec, rules)
         clock = HostClock.starting_at(start_ns)

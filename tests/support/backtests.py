@@ -7,7 +7,7 @@ from pathlib import Path
 from mm_backtest.decisions import DecisionLog
 from mm_backtest.run import Options, Outcome, run_backtest
 from mm_backtest.tape import Tape
-from mm_backtest.world import Conditions, World
+from mm_backtest.world import World
 from mm_contract.resource import MarketMaker, parse_market_maker
 
 SPEC = {
@@ -43,7 +43,8 @@ def run(tape: Tape, *, out: Path | None = None, options: Options | None = None, 
 def world_of(tape: Tape, *, options: Options | None = None, **changes) -> World:
     """A finished backtest with its inside: venue, ledger, observer, recorder."""
     options = options or Options()
-    conditions = Conditions(options.latency(), options.balance, options.seed)
-    world = World(maker(**changes).spec, tape.rules, conditions, decisions=DecisionLog(None), start_ns=tape.start_ns)
+    world = World(
+        maker(**changes).spec, tape.rules, options.conditions(), decisions=DecisionLog(None), start_ns=tape.start_ns
+    )
     world.run(tape.steps())
     return world
