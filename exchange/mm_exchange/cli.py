@@ -85,6 +85,12 @@ def main() -> None:
     help="Does a user stream without events= stay silent (production) or deliver everything?",
 )
 @click.option("--key-in-path", is_flag=True, help="Accept a listenKey as a path segment, as the testnet does.")
+@click.option("--ping-seconds", default=180.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="A socket is pinged this often.")  # fmt: skip
+@click.option("--pong-seconds", default=600.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="A socket that sent no pong for so long is cut.")  # fmt: skip
+@click.option("--socket-seconds", default=86400.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="No socket lives longer than this.")  # fmt: skip
 @click.option("--log-level", default="warning", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="Log level on stderr.")  # fmt: skip
 def serve_command(  # noqa: PLR0913 - one parameter per option is how click works
@@ -102,6 +108,9 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     old_paths: str,
     user_events: str,
     key_in_path: bool,
+    ping_seconds: float,
+    pong_seconds: float,
+    socket_seconds: float,
     log_level: str,
 ) -> None:
     """Serve REST, WebSockets and admin; prints one JSON line when ready.
@@ -112,6 +121,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     # Ordering a fault must not pay for importing a server.
     from mm_exchange.server.app import ServeOptions  # noqa: PLC0415
     from mm_exchange.server.exchange import Quirks  # noqa: PLC0415
+    from mm_exchange.server.keepalive import SocketRules  # noqa: PLC0415
 
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     # Handshakes that a client breaks off are its own affair.
@@ -124,6 +134,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     options = ServeOptions(
         host=host, port=port, tapes=tapes, synthetic=tuple(dict.fromkeys(synthetic)), flow=flow, seed=seed,
         speed=speed, loop=loop, accounts=accounts, ledger=ledger, quirks=quirks,
+        sockets=SocketRules(ping_seconds, pong_seconds, socket_seconds),
     )  # fmt: skip
     try:
         _run(options)

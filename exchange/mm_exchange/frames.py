@@ -223,6 +223,12 @@ class StreamHub:
                     diff.asks.clear()
                     diff.first_id, diff.previous_id = 0, event.last_id
 
+    def tell(self, symbol: str, kind: str, payload: dict[str, Any]) -> None:
+        """Send to whoever listens to a symbol's stream of rare events, such as `forceOrder`."""
+        streams = self._symbols.get(symbol)
+        if streams is not None:
+            self._send(streams, kind, partial(_same, payload))
+
     def tell_all(self, kind: str, payload: dict[str, Any]) -> None:
         """Send to whoever listens to a stream of the whole market, such as `!contractInfo`."""
         self._send(self._all, kind, partial(_same, payload))

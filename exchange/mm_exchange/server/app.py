@@ -24,6 +24,7 @@ from mm_exchange.server.accounts import load_accounts
 from mm_exchange.server.admin import AdminServer
 from mm_exchange.server.exchange import Exchange, Quirks
 from mm_exchange.server.feed import play_tape, run_synthetic
+from mm_exchange.server.keepalive import SocketRules
 from mm_exchange.server.rest import RestServer
 from mm_exchange.server.sockets import SocketServer
 
@@ -51,7 +52,10 @@ class ServeOptions:
     accounts: Path | None = None
     ledger: Path | None = None
     quirks: Quirks = dataclasses.field(default_factory=Quirks)
+    sockets: SocketRules = dataclasses.field(default_factory=SocketRules)
     limits: LimitValues = dataclasses.field(default_factory=LimitValues)
+    matching: MatchingModel = dataclasses.field(default_factory=MatchingModel)
+    latency: Latency = dataclasses.field(default_factory=Latency)
 
 
 def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
@@ -60,7 +64,10 @@ def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
     Raises:
         ValueError: with a sentence, for whatever cannot be served.
     """
-    exchange = Exchange(WallClock(), seed=options.seed, limits=options.limits, quirks=options.quirks)
+    exchange = Exchange(
+        WallClock(), seed=options.seed, limits=options.limits, quirks=options.quirks, matching=options.matching,
+        latency=options.latency,
+    )  # fmt: skip
     feeds: list[Any] = []
     for scans in _by_symbols(options.tapes):
         for rules in scans[0].rules.values():
@@ -132,7 +139,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sockets = SocketServer(exchange)
+    sockets = SocketServer(exchange, options.sockets)
     exchange.sink = sockets
     ready = [asyncio.Event() for _ in feeds]
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:

@@ -48,11 +48,15 @@ class UserSink(Protocol):
 class Exchange:
     """Core, clock and fault plan of one process."""
 
-    def __init__(self, clock: Clock, *, seed: int, limits: LimitValues, quirks: Quirks) -> None:
+    def __init__(
+        self, clock: Clock, *, seed: int, limits: LimitValues, quirks: Quirks, matching: MatchingModel | None = None,
+        latency: Latency | None = None,
+    ) -> None:  # fmt: skip
         self.clock = clock
+        self.latency = latency or Latency()
         self.quirks = quirks
         self.seed = seed
-        self.venue = Venue()
+        self.venue = Venue(matching=matching)
         self.statistics = Statistics(self.venue)
         rng = Random(f"{seed}-keys")  # noqa: S311 - a test double's keys
         self.api = Api(self.venue, limits=limits, rng=rng, statistics=self.statistics)
@@ -94,7 +98,10 @@ class Exchange:
         self.faults.tick(now_ns)
 
     def flush(self) -> None:
-        """Hand collected user events to the sockets."""
+        """Hand collected events to the sockets: liquidations to everybody, the rest to whom it concerns."""
+        for force in self.venue.drain_public():
+            self.hub.tell(force.symbol, "forceOrder", force.payload)
+            self.hub.tell_all("!forceOrder@arr", force.payload)
         events = self.venue.drain()
         if self.sink is not None:
             for event in events:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mm_exchange.server.exchange import Exchange
 
 
+# Bytes of a body from which on it is packed for clients that ask for it.
+_PACKED_FROM = 2048
+
+
 class RestServer:
     """Answers REST requests."""
 
@@ -28,8 +32,13 @@ class RestServer:
         address = http.remote or ""
         request = Request(http.method, path, query, body, http.headers.get("X-MBX-APIKEY") or None, address)
         if self._exchange.faults or self._faulty.waiting:
-            return await self._faulty.answer(http, request)
-        return self._respond(self._answer(request))
+            response = await self._faulty.answer(http, request)
+        else:
+            response = self._respond(self._answer(request))
+        if isinstance(response, web.Response) and _worth_packing(response):
+            # gzip or deflate, whatever the client's Accept-Encoding names; neither for one that names none.
+            response.enable_compression()
+        return response
 
     def _answer(self, request: Request) -> Reply:
         reply = self._exchange.api.handle(request, self._exchange.now_ns())
@@ -40,3 +49,8 @@ class RestServer:
         return web.Response(
             status=reply.status, body=reply.body, headers=reply.headers, content_type="application/json"
         )
+
+
+def _worth_packing(response: web.Response) -> bool:
+    """Small replies, such as those to orders, are sent as they are: packing them would only cost time."""
+    return isinstance(response.body, bytes) and len(response.body) >= _PACKED_FROM

@@ -27,7 +27,7 @@ class Trader:
 
     def __init__(self, exchange, session, keys):
         self.exchange, self.session = exchange, session
-        self.key, self.secret = keys["apiKey"], keys["apiSecret"]
+        self.key, self.secret = keys["apiKey"], keys.get("apiSecret", "")
 
     def sign(self, payload):
         return hmac.new(self.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
