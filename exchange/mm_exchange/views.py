@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mm_exchange.rules import SymbolRules
     from mm_exchange.venue import AccountTrade, Income, Trading, Venue
 
-ORDER_TYPES = ("LIMIT", "MARKET")
+# Conditional types are listed by the venue too, and taken by `algoOrder` only.
+ORDER_TYPES = ("LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_exchange import views
 from mm_exchange.api.public import rate_limits
-from mm_exchange.errors import VenueError, invalid_parameter, mandatory
+from mm_exchange.errors import VenueError, mandatory
 from mm_exchange.orders import PositionSide
 from mm_exchange.scales import MONEY, plain
 
@@ -73,7 +73,7 @@ def account_v2(call: Call) -> dict[str, Any]:
     positions = [views.account_position_v2(call.venue, call.trading, position) for position in _every_position(call)]
     flags = {
         "feeTier": 0, "feeBurn": False, "canTrade": True, "canDeposit": True, "canWithdraw": True, "updateTime": 0,
-        "multiAssetsMargin": False, "tradeGroupId": -1,
+        "multiAssetsMargin": call.account.multi_assets, "tradeGroupId": -1,
     }  # fmt: skip
     assets = [asset | {"marginAvailable": True} for asset in _assets(call)]
     return flags | _totals(call) | {"assets": assets, "positions": positions}
@@ -135,25 +135,6 @@ def margin_type(call: Call) -> dict[str, Any]:
     return {"code": 200, "msg": "success"}
 
 
-def get_dual(_call: Call) -> dict[str, Any]:
-    """GET /fapi/v1/positionSide/dual: this floor knows one-way mode only."""
-    return {"dualSidePosition": False}
-
-
-def set_dual(call: Call) -> dict[str, Any]:
-    """POST /fapi/v1/positionSide/dual: -4059 for one-way; hedge mode is refused by name."""
-    if call.params.get("dualSidePosition") is None:
-        raise mandatory("dualSidePosition")
-    if call.params.flag("dualSidePosition"):
-        raise VenueError(-4060, "Hedge mode is not offered by this simulated exchange; use one-way mode.")
-    raise VenueError(-4059, "No need to change position side.")
-
-
-def multi_assets(_call: Call) -> dict[str, Any]:
-    """GET /fapi/v1/multiAssetsMargin: single-asset mode."""
-    return {"multiAssetsMargin": False}
-
-
 def commission_rate(call: Call) -> dict[str, Any]:
     """GET /fapi/v1/commissionRate."""
     symbol = call.venue.listing(call.params.symbol()).rules.symbol
@@ -182,10 +163,10 @@ def _brackets(rules: SymbolRules) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def account_config(_call: Call) -> dict[str, Any]:
+def account_config(call: Call) -> dict[str, Any]:
     """GET /fapi/v1/accountConfig."""
-    return {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": False,
-            "updateTime": 0, "multiAssetsMargin": False, "tradeGroupId": -1}  # fmt: skip
+    return {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": call.account.hedged,
+            "updateTime": 0, "multiAssetsMargin": call.account.multi_assets, "tradeGroupId": -1}  # fmt: skip
 
 
 def symbol_config(call: Call) -> list[dict[str, Any]]:
@@ -272,12 +253,3 @@ def delete_listen_key(call: Call) -> dict[str, Any]:
     if call.venue.listen_keys.end(api_key) is not None:
         call.venue.ledger.add("listen-key", call.now_ns, api_key=api_key, status="DELETED")
     return {}
-
-
-def change_multi_assets(call: Call) -> dict[str, Any]:
-    """POST /fapi/v1/multiAssetsMargin: -4171 for what it is already; multi-assets mode is refused by name."""
-    if call.params.get("multiAssetsMargin") is None:
-        raise invalid_parameter("multiAssetsMargin")
-    if call.params.flag("multiAssetsMargin"):
-        raise VenueError(-4172, "Multi-Assets mode is not offered by this simulated exchange; use single-asset mode.")
-    raise VenueError(-4171, "No need to change multi-assets mode.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mm_exchange.api.order_terms import parse_order
 from mm_exchange.api.params import Params
 from mm_exchange.errors import VenueError, invalid_parameter, mandatory, no_such_order
-from mm_exchange.orders import OrderRequest, OrderType, Side, StpMode, TimeInForce
 from mm_exchange.venue import OrderName
 from mm_exchange.views import order_ack, order_query, order_result
 
@@ -15,65 +15,9 @@ if TYPE_CHECKING:
 
     from mm_exchange.api.core import Call
     from mm_exchange.orders import Order
-    from mm_exchange.venue import Venue
 
-_CONDITIONAL = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
 _BATCH_PLACE = 5
 _BATCH_CANCEL = 10
-# A GTD order must outlive the next ten minutes.
-_SHORTEST_GTD_MS = 600_000
-
-
-def parse_order(venue: Venue, params: Params, *, now_ms: int) -> OrderRequest:
-    """A new order from its parameters, past every check that needs no account; raises the venue's refusal."""
-    rules = venue.listing(params.symbol()).rules
-    side = params.choice("side", Side, code=-1117, msg="Invalid side.")
-    if params.need("type").upper() in _CONDITIONAL:
-        raise VenueError(
-            -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
-        )
-    kind = params.choice("type", OrderType, code=-1116, msg="Invalid orderType.")
-    if (params.get("positionSide") or "BOTH") != "BOTH":
-        raise VenueError(-4061, "Order's position side does not match user's setting.")
-    if params.flag("closePosition"):
-        raise VenueError(
-            -4136, "Target strategy invalid for orderType,closePosition is not allowed for LIMIT and MARKET."
-        )
-    if params.get("priceMatch") not in (None, "NONE"):
-        raise VenueError(-1130, "priceMatch is not supported by this exchange; send a price.")
-    stp_mode = _stp_mode(params)
-    client_order_id = params.client_id("newClientOrderId") or ""
-    reduce_only = params.flag("reduceOnly")
-    quantity = rules.parse_quantity(params.get("quantity"), market=kind is OrderType.MARKET)
-    if kind is OrderType.MARKET:
-        for name in ("price", "timeInForce"):
-            if params.get(name) is not None:
-                raise VenueError(-1106, f"Parameter '{name}' sent when not required.")
-        return OrderRequest(params.symbol(), side, kind, TimeInForce.GTC, quantity, client_order_id=client_order_id,
-                            reduce_only=reduce_only, stp_mode=stp_mode)  # fmt: skip
-    time_in_force = params.choice("timeInForce", TimeInForce, code=-1115, msg="Invalid timeInForce.")
-    return OrderRequest(
-        params.symbol(), side, kind, time_in_force, quantity, price=rules.parse_price(params.get("price")),
-        client_order_id=client_order_id, reduce_only=reduce_only, stp_mode=stp_mode,
-        good_till_ms=_good_till(params, now_ms) if time_in_force is TimeInForce.GTD else 0,
-    )  # fmt: skip
-
-
-def _stp_mode(params: Params) -> StpMode:
-    try:
-        return StpMode(params.get("selfTradePreventionMode") or StpMode.EXPIRE_MAKER)
-    except ValueError as error:
-        raise invalid_parameter("selfTradePreventionMode") from error
-
-
-def _good_till(params: Params, now_ms: int) -> int:
-    good_till = params.integer("goodTillDate")
-    if good_till is None:
-        raise mandatory("goodTillDate")
-    if good_till <= now_ms + _SHORTEST_GTD_MS:
-        raise VenueError(-4208, "goodTillDate must be greater than the current time plus 600 seconds.")
-    # The venue keeps whole seconds.
-    return good_till - good_till % 1000
 
 
 def place(call: Call) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _symbol(rules: SymbolRules) -> dict[str, Any]:
             {"filterType": "MARKET_LOT_SIZE", "minQty": smallest,
              "maxQty": quantities.text(rules.max_market_quantity), "stepSize": step},
             {"filterType": "MAX_NUM_ORDERS", "limit": rules.max_orders},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": rules.max_algo_orders},
             {"filterType": "MIN_NOTIONAL", "notional": f"{MONEY.decimal(rules.min_notional).normalize():f}"},
             {"filterType": "PERCENT_PRICE", "multiplierUp": str(rules.multiplier_up),
              "multiplierDown": str(rules.multiplier_down), "multiplierDecimal": "4"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange.api import accounts, amendments, history, orders, public, standing
+from mm_exchange.api import accounts, algos, amendments, history, modes, orders, positions, public, standing
 from mm_exchange.api.core import Endpoint, Handler, Security
 
 if TYPE_CHECKING:
@@ -59,12 +59,22 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("DELETE", "/fapi/v1/batchOrders"): _signed(orders.cancel_batch),
     ("DELETE", "/fapi/v1/allOpenOrders"): _signed(orders.cancel_all),
     ("POST", "/fapi/v1/countdownCancelAll"): _signed(orders.countdown, 10),
+    ("POST", "/fapi/v1/algoOrder"): Endpoint(algos.place, _SIGNED, 0, orders=(1, 1), enters=True),
+    ("GET", "/fapi/v1/algoOrder"): _signed(algos.query),
+    ("DELETE", "/fapi/v1/algoOrder"): _signed(algos.cancel),
+    ("GET", "/fapi/v1/openAlgoOrders"): _signed(algos.open_algos, _by_symbol(1, 40)),
+    ("GET", "/fapi/v1/allAlgoOrders"): _signed(algos.all_algos, 5),
+    ("DELETE", "/fapi/v1/algoOpenOrders"): _signed(algos.cancel_all),
     ("POST", "/fapi/v1/leverage"): _signed(accounts.leverage),
     ("POST", "/fapi/v1/marginType"): _signed(accounts.margin_type),
-    ("GET", "/fapi/v1/positionSide/dual"): _signed(accounts.get_dual, 30),
-    ("POST", "/fapi/v1/positionSide/dual"): _signed(accounts.set_dual),
-    ("GET", "/fapi/v1/multiAssetsMargin"): _signed(accounts.multi_assets, 30),
-    ("POST", "/fapi/v1/multiAssetsMargin"): _signed(accounts.change_multi_assets),
+    ("GET", "/fapi/v1/positionSide/dual"): _signed(modes.get_dual, 30),
+    ("POST", "/fapi/v1/positionSide/dual"): _signed(modes.set_dual),
+    ("GET", "/fapi/v1/multiAssetsMargin"): _signed(modes.get_multi_assets, 30),
+    ("POST", "/fapi/v1/multiAssetsMargin"): _signed(modes.set_multi_assets),
+    ("GET", "/fapi/v1/feeBurn"): _signed(modes.get_fee_burn, 30),
+    ("POST", "/fapi/v1/feeBurn"): _signed(modes.set_fee_burn),
+    ("POST", "/fapi/v1/positionMargin"): _signed(positions.move_margin),
+    ("GET", "/fapi/v1/positionMargin/history"): _signed(positions.margin_history),
     ("GET", "/fapi/v1/leverageBracket"): _signed(accounts.leverage_bracket),
     ("GET", "/fapi/v1/commissionRate"): _signed(accounts.commission_rate, 20),
     ("GET", "/fapi/v1/accountConfig"): _signed(accounts.account_config, 5),
