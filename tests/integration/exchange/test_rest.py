@@ -217,15 +217,19 @@ async def test_a_long_position_has_a_liquidation_price_below_its_entry(trader):
     await trader.call("POST", "/fapi/v1/leverage", symbol="QUIETUSDT", leverage=10)
     await trader.market("BUY", "5")
     (row,) = await trader.call("GET", "/fapi/v3/positionRisk", symbol="QUIETUSDT")
-    # Isolated at 10x: a tenth of the entry, less the maintenance margin of 0.4 %.
-    assert float(row["liquidationPrice"]) == pytest.approx(float(row["entryPrice"]) * 0.9 / 0.996, rel=1e-3)
+    # Isolated at 10x: a tenth of the entry, less the maintenance margin of 1 % that a small symbol asks for.
+    assert float(row["liquidationPrice"]) == pytest.approx(float(row["entryPrice"]) * 0.9 / 0.99, rel=1e-3)
 
 
-async def test_hedge_mode_is_refused_by_name(trader):
+async def test_hedge_mode_keeps_two_positions_of_a_symbol(trader):
     assert await trader.call("GET", "/fapi/v1/positionSide/dual") == {"dualSidePosition": False}
-    refused = await trader.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
-    assert "one-way" in refused["msg"]
     assert (await trader.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="false"))["code"] == -4059
+    assert (await trader.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true"))["code"] == 200
+    for side, position_side in (("BUY", "LONG"), ("SELL", "SHORT")):
+        order = {"symbol": "QUIETUSDT", "side": side, "positionSide": position_side, "type": "MARKET", "quantity": "1"}
+        await trader.call("POST", "/fapi/v1/order", **order)
+    rows = await trader.call("GET", "/fapi/v3/positionRisk")
+    assert {row["positionSide"]: float(row["positionAmt"]) for row in rows} == {"LONG": 1.0, "SHORT": -1.0}
 
 
 async def test_a_listen_key_belongs_to_the_account(trader):
