@@ -67,6 +67,8 @@ class Account:
 
     def __init__(self, *, claim: Claim, instrument: Instrument, outbox: Outbox, ledger: Ledger) -> None:
         self.claim = claim
+        self.order_prefix = claim.order_prefix
+        """Of every own client order id; kept, because the claim hashes itself anew each time."""
         self.instrument = instrument
         self.ledger = ledger
         self.spelling = Spelling(instrument)
@@ -179,7 +181,7 @@ class Account:
         foreign = 0
         for state in snapshot.open_orders:
             cid = ClientOrderId.parse(state.client_order_id)
-            if cid is None or not cid.belongs_to(self.claim):
+            if cid is None or cid.claim_prefix != self.order_prefix:
                 foreign += 1
                 continue
             own[state.client_order_id] = cid, state
@@ -343,7 +345,7 @@ class Account:
     def on_report(self, event: OrderReport, now: Instant) -> Order | None:
         """ORDER_TRADE_UPDATE of any order of the symbol; returns the own order it speaks of."""
         cid = ClientOrderId.parse(event.client_order_id)
-        if cid is None or not cid.belongs_to(self.claim):
+        if cid is None or cid.claim_prefix != self.order_prefix:
             if event.execution_type == "TRADE":
                 self._outbox.log("foreign_trade", position=self.spelling.quantity(self.ledger.position))
             return None

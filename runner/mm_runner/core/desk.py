@@ -48,6 +48,9 @@ class Desk:
         self._outbox = outbox
         self._sequence = 0
         self._dry: tuple[Wanted, ...] = ()
+        # The ledger's exact amounts as the strategy's floats, made once per change: a Decimal of 28 digits takes microseconds to become one.
+        self._entry = (Decimal(0), 0.0)
+        self._maker_fee = (Decimal(0), 0.0)
 
     @property
     def instrument(self) -> Instrument:
@@ -98,14 +101,24 @@ class Desk:
             best_bid=bid,
             best_ask=ask,
             position=ledger.position,
-            entry=float(ledger.entry) * self.instrument.ticks_per_unit,
+            entry=self._entry_ticks(ledger.entry),
             volatility=market.volatility.value,
             volatility_unit=settings.risk.shock_move,
             funding_rate=market.funding_rate,
-            maker_fee=ledger.maker_fee,
+            maker_fee=self._fee(ledger.maker_fee),
         )
         self.quotes = grid.quotes(view, settings.quote, settings.risk)
         return self.quotes
+
+    def _entry_ticks(self, entry: Decimal) -> float:
+        if entry is not self._entry[0]:
+            self._entry = (entry, float(entry) * self.instrument.ticks_per_unit)
+        return self._entry[1]
+
+    def _fee(self, fee: Decimal) -> float:
+        if fee is not self._maker_fee[0]:
+            self._maker_fee = (fee, float(fee))
+        return self._maker_fee[1]
 
     def _fit(
         self, wanted: Sequence[Wanted], side: Side, mandate: Mandate, *, bounds: tuple[int, int]
@@ -161,7 +174,7 @@ class Desk:
         """Cancel opening orders that no longer fit: maxPosition was lowered, or the position moved without us."""
         for side in (Side.BUY, Side.SELL):
             excess = self.gate.excess(side, settings.risk.max_lots)
-            if excess <= 0 or self._explained(side, now_ns):
+            if not excess or self._explained(side, now_ns):
                 continue
             outermost = sorted(self.account.tracker.of(side), key=lambda order: order.price * side.sign)
             for order in outermost:
@@ -196,7 +209,7 @@ class Desk:
         settings, now_ns = mandate.settings, mandate.now_ns
         self._sequence += 1
         account = self.account
-        cid = str(ClientOrderId(account.claim.order_prefix, account.epoch, self._sequence))
+        cid = str(ClientOrderId(account.order_prefix, account.epoch, self._sequence))
         price = 0 if proposal.type is OrderType.MARKET else proposal.price
         account.tracker.add(
             Order(

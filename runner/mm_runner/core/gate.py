@@ -110,7 +110,9 @@ class Gate:
     def excess(self, side: Side, max_lots: int) -> int:
         """Opening lots of a side that must be cancelled: the cap was lowered or the position moved without us."""
         beyond = -self.room(side, max_lots)
-        return min(max(0, beyond), max(0, self.tracker.open_lots(side) - self.ledger.reducible(side)))
+        if beyond <= 0:
+            return 0
+        return min(beyond, max(0, self.tracker.open_lots(side) - self.ledger.reducible(side)))
 
     def reducing_left(self, side: Side) -> int:
         """Lots of a side that certainly reduce: |position| - what already rests or is in flight to reduce it."""

@@ -40,7 +40,7 @@ def volatility_factor(view: View, quote: QuoteSettings) -> float:
 
 def full_spread(view: View, quote: QuoteSettings, *, volatility: float, inventory: float) -> float:
     """The spread s of the formulas. Fees of a round trip are a floor that even maxSpread does not undercut, unless allowed."""
-    floor = 0.0 if quote.allow_below_fees else 2 * float(view.maker_fee)
+    floor = 0.0 if quote.allow_below_fees else 2 * view.maker_fee
     spread = max(quote.min_spread, floor) * (1 + volatility) * (1 + abs(inventory))
     return max(min(spread, quote.max_spread), floor)
 

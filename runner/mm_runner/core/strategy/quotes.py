@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 
 from mm_runner.core.messages import Side
@@ -23,7 +21,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     volatility_unit: float
     """The move that counts as one unit of volatility (the shock bound)."""
     funding_rate: float
-    maker_fee: Decimal
+    maker_fee: float
 
     @property
     def mid(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from decimal import Decimal
 
 import pytest
 from core_world import INSTRUMENT, make_spec
@@ -28,7 +27,7 @@ def compiled(**changes: object) -> tuple[QuoteSettings, RiskSettings]:
 def view(**changes: object) -> View:
     values: dict = {
         "best_bid": 267_999, "best_ask": 268_001, "position": 0, "entry": 0.0, "volatility": 0.0, "volatility_unit": 0.01,
-        "funding_rate": 0.0, "maker_fee": Decimal("0.0002"),
+        "funding_rate": 0.0, "maker_fee": 0.0002,
     }  # fmt: skip
     return View(**(values | changes))
 
