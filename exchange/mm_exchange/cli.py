@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -91,6 +92,19 @@ def main() -> None:
               help="A socket that sent no pong for so long is cut.")  # fmt: skip
 @click.option("--socket-seconds", default=86400.0, show_default=True, type=click.FloatRange(0, min_open=True),
               help="No socket lives longer than this.")  # fmt: skip
+@click.option(
+    "--queue-model",
+    default="conservative",
+    show_default=True,
+    help="Where cancellations are taken to happen: conservative, optimistic, proportional, power:N, power2:N, "
+    "power3:N, log or log2 (docs/exchange.md).",
+)
+@click.option(
+    "--impact-half-life-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="What takers took is hidden from matching and comes back with this half-life.  [default: no impact]",
+)
+@click.option("--latency", metavar="MS|FILE", help="Delay of every way: milliseconds, or a file of measured ones.")
 @click.option("--log-level", default="warning", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="Log level on stderr.")  # fmt: skip
 def serve_command(  # noqa: PLR0913 - one parameter per option is how click works
@@ -111,6 +125,9 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     ping_seconds: float,
     pong_seconds: float,
     socket_seconds: float,
+    queue_model: str,
+    impact_half_life_ms: float | None,
+    latency: str | None,
     log_level: str,
 ) -> None:
     """Serve REST, WebSockets and admin; prints one JSON line when ready.
@@ -137,6 +154,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
         sockets=SocketRules(ping_seconds, pong_seconds, socket_seconds),
     )  # fmt: skip
     try:
+        options = _modelled(options, queue_model, impact_half_life_ms=impact_half_life_ms, latency=latency)
         _run(options)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -145,6 +163,25 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
         if known is None or other is not None:
             raise
         raise click.ClickException("; ".join(str(error) for error in _leaves(known))) from group
+
+
+def _modelled(
+    options: ServeOptions, queue: str, *, impact_half_life_ms: float | None, latency: str | None
+) -> ServeOptions:
+    """The options with the chosen models; `ValueError` says what is wrong with a choice."""
+    from mm_exchange.latency import constant, sampled  # noqa: PLC0415 - see serve_command
+    from mm_exchange.matching import MatchingModel  # noqa: PLC0415
+    from mm_exchange.queue_models import queue_model  # noqa: PLC0415
+
+    matching = MatchingModel(queue=queue_model(queue), impact_half_life_ms=impact_half_life_ms)
+    options = dataclasses.replace(options, matching=matching)
+    if latency is None:
+        return options
+    try:
+        milliseconds = float(latency)
+    except ValueError:
+        return dataclasses.replace(options, latency=sampled(Path(latency), seed=options.seed))
+    return dataclasses.replace(options, latency=constant(milliseconds))
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:

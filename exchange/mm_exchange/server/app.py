@@ -18,10 +18,13 @@ from aiohttp import web
 from mm_exchange.clock import WallClock
 from mm_exchange.flow.synthetic import FlowParameters, SyntheticFlow, rules_of
 from mm_exchange.flow.tape import Scan, scan
+from mm_exchange.latency import Latency
 from mm_exchange.ledger_file import LedgerFile
 from mm_exchange.limits import LimitValues
+from mm_exchange.matching import MatchingModel
 from mm_exchange.server.accounts import load_accounts
 from mm_exchange.server.admin import AdminServer
+from mm_exchange.server.delays import delayed_rest
 from mm_exchange.server.exchange import Exchange, Quirks
 from mm_exchange.server.feed import play_tape, run_synthetic
 from mm_exchange.server.keepalive import SocketRules
@@ -65,9 +68,9 @@ def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
         ValueError: with a sentence, for whatever cannot be served.
     """
     exchange = Exchange(
-        WallClock(), seed=options.seed, limits=options.limits, quirks=options.quirks, matching=options.matching,
-        latency=options.latency,
-    )  # fmt: skip
+        WallClock(), seed=options.seed, limits=options.limits, quirks=options.quirks, matching=options.matching
+    )
+    exchange.latency = options.latency
     feeds: list[Any] = []
     for scans in _by_symbols(options.tapes):
         for rules in scans[0].rules.values():
@@ -167,7 +170,8 @@ async def _listen(
     options: ServeOptions, exchange: Exchange, sockets: SocketServer, *, stack: contextlib.AsyncExitStack
 ) -> tuple[int, int, int]:
     wanted = tuple(options.port + number if options.port else 0 for number in range(3))
-    rest = web.ServerRunner(web.Server(RestServer(exchange).handle, access_log=None), shutdown_timeout=_SHUTDOWN_S)
+    handle = delayed_rest(RestServer(exchange).handle, exchange.latency)
+    rest = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=_SHUTDOWN_S)
     admin = web.AppRunner(AdminServer(exchange, sockets).app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     rest_port = await _site(rest, options.host, port=wanted[0], stack=stack)
     server = await sockets.start(options.host, wanted[1])

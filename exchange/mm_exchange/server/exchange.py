@@ -13,6 +13,7 @@ from mm_exchange.api.core import Api
 from mm_exchange.faults import FaultPlan
 from mm_exchange.filters import Filters, contract_info
 from mm_exchange.frames import StreamHub
+from mm_exchange.latency import Latency
 from mm_exchange.limits import LimitValues
 from mm_exchange.statistics import Statistics
 from mm_exchange.venue import Venue
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mm_exchange.clock import Clock
     from mm_exchange.flow.synthetic import SyntheticFlow
     from mm_exchange.market import MarketEvent
+    from mm_exchange.matching import MatchingModel
     from mm_exchange.user_events import UserEvent
 
 
@@ -46,14 +48,13 @@ class UserSink(Protocol):
 
 
 class Exchange:
-    """Core, clock and fault plan of one process."""
+    """Core, clock and fault plan of one process. `latency` is what its servers delay messages by."""
 
     def __init__(
-        self, clock: Clock, *, seed: int, limits: LimitValues, quirks: Quirks, matching: MatchingModel | None = None,
-        latency: Latency | None = None,
-    ) -> None:  # fmt: skip
+        self, clock: Clock, *, seed: int, limits: LimitValues, quirks: Quirks, matching: MatchingModel | None = None
+    ) -> None:
         self.clock = clock
-        self.latency = latency or Latency()
+        self.latency = Latency()
         self.quirks = quirks
         self.seed = seed
         self.venue = Venue(matching=matching)

@@ -13,6 +13,7 @@ from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from mm_exchange.faults import Subject
+from mm_exchange.server.delays import delayed_write
 from mm_exchange.server.faulty import cut
 from mm_exchange.server.faulty_sockets import FaultyLine, refused_handshake
 from mm_exchange.server.keepalive import Keeper, SocketRules, WatchedConnection
@@ -102,7 +103,10 @@ class SocketServer:
             del self._sockets[number]
 
     async def _serve_api(self, connection: ServerConnection, number: int) -> None:
-        line = FaultyLine(self._exchange, lambda payload: broadcast((connection,), payload, text=True))
+        write = delayed_write(
+            lambda payload: broadcast((connection,), payload, text=True), self._exchange.latency.answer
+        )
+        line = FaultyLine(self._exchange, write)
         self._api_sockets[number] = (connection, line, self._exchange.now_ms())
         try:
             self._strike_new(_API, connection, line=line)

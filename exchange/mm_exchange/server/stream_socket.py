@@ -14,6 +14,7 @@ import orjson
 from websockets.asyncio.server import broadcast
 
 from mm_exchange.faults import Subject
+from mm_exchange.server.delays import delayed_write
 from mm_exchange.server.faulty_sockets import FaultyLine
 from mm_exchange.stream_names import route_of
 
@@ -88,6 +89,8 @@ class StreamSocket:
         self.names: list[str] = []
         self.keys: dict[str, frozenset[str] | None] = {}
         self._dead = not address.route and not exchange.quirks.old_paths_live
+        way = exchange.latency.user if address.route == "private" else exchange.latency.feed
+        self._write = delayed_write(self._put, way)
         self.line = FaultyLine(exchange, self._write)
 
     @property
@@ -218,7 +221,7 @@ class StreamSocket:
             symbol = next(iter(symbols)) if len(symbols) == 1 else None
         return Subject(self.target, symbol, self.api_key, path=self.address.base, stream=stream)
 
-    def _write(self, payload: bytes) -> None:
+    def _put(self, payload: bytes) -> None:
         if self.connection.transport.get_write_buffer_size() > _SLOW_BYTES:
             self.connection.transport.abort()
             return

@@ -19,6 +19,7 @@ from mm_exchange.api.params import Params
 from mm_exchange.api.public import rate_limits
 from mm_exchange.api.table import ENDPOINTS
 from mm_exchange.errors import VenueError, mandatory
+from mm_exchange.server.delays import delayed_messages
 from mm_exchange.server.faulty_sockets import FaultyWsApi
 from mm_exchange.signing import KeyType, check_signature, check_time, key_type
 
@@ -102,9 +103,12 @@ class WsApi:
         session = Session(_address(connection), self._exchange.now_ms(), with_limits)
         run = partial(self._run, session)
         faulty = FaultyWsApi(self._exchange, run)
-        async for message in connection:
+        latency = self._exchange.latency
+        async for message in delayed_messages(connection, latency.entry):
             if self._exchange.faults or not line.idle:
                 await faulty.answer(message, session.address, line=line)
+            elif latency:
+                line.pass_on((orjson.dumps(self.answer(message, session)),))
             else:
                 await connection.send(orjson.dumps(self.answer(message, session)), text=True)
 
