@@ -59,6 +59,11 @@ class ListenKeys:
         live = self._by_name.get(key)
         return live.api_key if live is not None else None
 
+    def key_of(self, api_key: str) -> str | None:
+        """The account's live key."""
+        live = self._by_account.get(api_key)
+        return live.key if live is not None else None
+
     def live(self) -> list[ListenKey]:
         """All live keys."""
         return list(self._by_account.values())

@@ -44,6 +44,8 @@ class SocketServer:
         self._exchange = exchange
         self._numbers = itertools.count(1)
         self._sockets: dict[int, StreamSocket] = {}
+        # Who listens to which listenKey: with hundreds of accounts an event must not ask every socket.
+        self._listening: dict[str, dict[int, StreamSocket]] = {}
         self._api_sockets: dict[int, tuple[ServerConnection, FaultyLine, int]] = {}
         self._ws_api = WsApi(exchange)
 
@@ -93,14 +95,30 @@ class SocketServer:
             self._exchange, connection, address=address, number=number, most_streams=self._keeper.rules.streams
         )
         self._sockets[number] = client
+        heard: set[str] = set()
         try:
             client.open()
+            heard = self._listen(client, heard)
             self._strike_new(client.subject(), connection, line=client.line)
             async for message in connection:
                 client.on_message(message)
+                heard = self._listen(client, heard)
         finally:
+            client.keys.clear()
+            self._listen(client, heard)
             client.close()
             del self._sockets[number]
+
+    def _listen(self, client: StreamSocket, heard: set[str]) -> set[str]:
+        """Bring the index of listenKeys up to date with what a socket hears; `heard` is what it did before."""
+        hears = set(client.keys)
+        for key in hears - heard:
+            self._listening.setdefault(key, {})[client.number] = client
+        for key in heard - hears:
+            del self._listening[key][client.number]
+            if not self._listening[key]:
+                del self._listening[key]
+        return hears
 
     async def _serve_api(self, connection: ServerConnection, number: int) -> None:
         write = delayed_write(
@@ -148,10 +166,13 @@ class SocketServer:
 
     def deliver_user(self, event: UserEvent) -> None:
         """A user event to every socket of its account."""
-        payload = b""
-        for client in tuple(self._sockets.values()):
-            if client.keys:
-                payload = payload or orjson.dumps(event.payload)
+        # The key is already dead when its own expiry is told.
+        told = event.name == "listenKeyExpired"
+        key = event.payload["listenKey"] if told else self._exchange.venue.listen_keys.key_of(event.api_key)
+        listening = self._listening.get(key) if key is not None else None
+        if listening:
+            payload = orjson.dumps(event.payload)
+            for client in tuple(listening.values()):
                 client.deliver_user(event, payload)
 
     def shown(self) -> list[dict[str, Any]]:
