@@ -12,17 +12,19 @@ from typing import Final
 
 from mm_backtest.errors import BacktestError
 from mm_exchange.api.core import Api, Reply, Request
+from mm_exchange.errors import VenueError
 from mm_exchange.limits import LimitValues
 from mm_exchange.rules import SymbolRules
 from mm_exchange.scales import MONEY
 from mm_exchange.venue import Venue
+from mm_runner.core.messages import OrderType, PlaceOrder
 from mm_runner.venue.errors import judge
 from mm_runner.venue.routes import Route, Security
 from mm_runner.venue.signing import Signer
 
 API_KEY: Final = "backtest"
 _SECRET: Final = "no-secret"  # noqa: S105 - the exchange is in this process
-_ADDRESS: Final = "127.0.0.1"
+ADDRESS: Final = "127.0.0.1"
 _MS: Final = 1_000_000
 
 
@@ -64,8 +66,29 @@ class Counter:
             query = self._signer.signed(
                 query, timestamp_ms=departed.signed_ns // _MS, recv_window_ms=departed.recv_window_ms
             )
-        request = Request(route.method, route.path, query.decode("ascii"), "", API_KEY, _ADDRESS)
+        request = Request(route.method, route.path, query.decode("ascii"), "", API_KEY, ADDRESS)
         return self._api.handle(request, now_ns)
+
+    def charge(self, weight: int, *, now_ns: int) -> None:
+        """Count a request that does not go through `answer`; raises the venue's 429 or 418."""
+        self._api.requests.charge(ADDRESS, weight, now_ns=now_ns)
+
+    def charge_order(self, now_ns: int) -> None:
+        """Count a new order; raises the venue's -1015."""
+        self._api.orders.charge(API_KEY, per_10s=1, per_minute=1, now_ns=now_ns)
+
+    def record_refusal(self, order: PlaceOrder, refusal: VenueError, *, sent_ms: int, now_ns: int) -> None:
+        """A refused new order is always in the ledger, as it was sent."""
+        rules = self.rules
+        limit = order.type is OrderType.LIMIT
+        self.venue.ledger.add(
+            "reject", now_ns, symbol=rules.symbol, api_key=API_KEY, code=refusal.code, msg=refusal.msg,
+            client_order_id=order.client_order_id, side=order.side.value, type=order.type.value,
+            time_in_force=order.time_in_force.value if limit and order.time_in_force is not None else None,
+            price=rules.prices.text(order.price * rules.tick) if limit else None,
+            quantity=rules.quantities.text(order.quantity * rules.step), reduce_only=order.reduce_only, status="REJECTED",
+            address=ADDRESS, request_time=sent_ms,
+        )  # fmt: skip
 
     def need(self, route: Route, query: bytes = b"", *, now_ns: int) -> bytes:
         """The body of an answer that set-up cannot do without.

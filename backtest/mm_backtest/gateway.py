@@ -7,30 +7,27 @@ Mirrors `order_desk` (waiting orders are taken back, a cancel follows its unackn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
+from mm_backtest.account_reading import TRADES_PAGE, AccountReading
 from mm_backtest.counter import Counter, Departed
 from mm_backtest.driver import HostClock
 from mm_backtest.lanes import Lane, Request
 from mm_backtest.latency import Latency
+from mm_backtest.order_entry import OrderEntry, decoded, failed_cancel, failed_place
 from mm_backtest.schedule import Schedule
 from mm_exchange.api.core import Reply
 from mm_runner.core import messages as m
 from mm_runner.core.instrument import Instrument
 from mm_runner.venue import answers, routes
-from mm_runner.venue.api import BATCH, order_query
-from mm_runner.venue.errors import NotSentError, RefusedError, UnknownError, VenueError, judge, judge_item
-from mm_runner.venue.signing import encoded_list
+from mm_runner.venue.api import BATCH
+from mm_runner.venue.errors import NotSentError, RefusedError, UnknownError, VenueError
 
 Deliver = Callable[[m.Event, int], None]
-Decoded = TypeVar("Decoded")
 _SECOND: Final = 1_000_000_000
 _RECV_WINDOW_MS: Final = 2_000
 _DEPTH_LIMIT: Final = 1_000
-_TRADES_PAGE: Final = 1_000
 _RETRY_PART: Final = 12
-_ZERO: Final = Decimal(0)
 
 
 class Gateway:
@@ -43,6 +40,7 @@ class Gateway:
         latency: how long each way takes.
         clock: the engine's clocks.
         deliver: gets each event, never from within `execute`.
+        entry: what becomes of orders and cancels when they arrive.
         told: called after anything was done at the venue, so that its user events go on their way.
     """
 
@@ -55,6 +53,7 @@ class Gateway:
         latency: Latency,
         clock: HostClock,
         deliver: Deliver,
+        entry: OrderEntry,
         told: Callable[[int], None],
     ) -> None:
         self.instrument = instrument
@@ -62,6 +61,7 @@ class Gateway:
         self._schedule = schedule
         self._clock = clock
         self._deliver = deliver
+        self._entry = entry
         self._told = told
         self._symbol = f"symbol={instrument.symbol}".encode()
         self._order_lane = Lane(schedule, latency)
@@ -108,85 +108,70 @@ class Gateway:
         self._told(time_ns)
         return reply
 
-    def _submit(  # noqa: PLR0913 - a request's moments, by name
+    def _ask(
         self,
-        lane: Lane,
         route: routes.Route,
         query: bytes,
         *,
         time_ns: int,
         answered: Callable[[Reply, int], None],
         failed: Callable[[VenueError, int], None],
-        depart: Callable[[int], bool] = lambda _time_ns: True,
-        recv_window_ms: int = _RECV_WINDOW_MS,
-    ) -> Request:
-        signed_ns = time_ns
+    ) -> None:
+        """A question on one of the general connections; `failed` hears of everything that is no answer."""
 
-        def leave(now_ns: int) -> bool:
-            nonlocal signed_ns
-            signed_ns = now_ns
-            return depart(now_ns)
-
-        def fail(left: bool, now_ns: int) -> None:  # noqa: FBT001 - a callback
-            text = f"no {'answer' if left else 'turn or connection'} within {route.timeout_seconds:.1f} s"
-            failed(UnknownError(text) if left else NotSentError(f"not sent: {text}"), now_ns)
+        def heard(reply: Reply, now_ns: int) -> None:
+            try:
+                answered(reply, now_ns)
+            except VenueError as error:
+                failed(error, now_ns)
 
         request = Request(
-            depart=leave,
-            arrive=lambda now_ns: self._arrive(Departed(route, query, signed_ns, recv_window_ms), now_ns),
-            answered=answered,
-            failed=fail,
+            depart=lambda _now_ns: True,
+            arrive=lambda now_ns: self._arrive(Departed(route, query, time_ns, _RECV_WINDOW_MS), now_ns),
+            answered=heard,
+            failed=lambda left, now_ns: failed(_late(route, left=left), now_ns),
             made_ns=time_ns,
             timeout_seconds=route.timeout_seconds,
         )
-        lane.submit(request, time_ns)
-        return request
+        self._general_lane.submit(request, time_ns)
 
     # -- new orders ----------------------------------------------------------------------------------------------------
 
     def _place(self, order: m.PlaceOrder, time_ns: int) -> None:
         cid = order.client_order_id
+        signed_ns = time_ns
 
         def depart(now_ns: int) -> bool:
+            nonlocal signed_ns
+            signed_ns = now_ns
             self._waiting.pop(cid, None)
             if self._clock.boot_ns(now_ns) >= order.send_deadline_boot_ns:
-                self._later(_refused(cid, m.LOCAL_REFUSAL, "send deadline passed"), now_ns)
+                withheld = m.OrderRefused(client_order_id=cid, code=m.LOCAL_REFUSAL, message="send deadline passed")
+                self._later(withheld, now_ns)
                 return False
             self._unacknowledged.add(cid)
             return True
 
-        def ended(outcome: m.Event, now_ns: int) -> None:
+        def arrive(now_ns: int) -> m.Event:
+            outcome = self._entry.place(order, signed_ns=signed_ns, now_ns=now_ns)
+            self._told(now_ns)
+            return outcome
+
+        def answered(outcome: m.Event, now_ns: int) -> None:
             self._waiting.pop(cid, None)
             self._unacknowledged.discard(cid)
             self._deliver(outcome, now_ns)
 
-        def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                outcome = self._accepted(cid, _decoded(reply, answers.OrderAnswer))
-            except VenueError as error:
-                outcome = _failed_place(cid, error)
-            ended(outcome, now_ns)
+        def failed(left: bool, now_ns: int) -> None:  # noqa: FBT001 - a callback
+            answered(failed_place(cid, _late(routes.PLACE, left=left)), now_ns)
 
-        waiting_before = self._order_lane.busy
-        request = self._submit(
-            self._order_lane, routes.PLACE, order_query(order, self.instrument), time_ns=time_ns, depart=depart,
-            answered=answered, failed=lambda error, now_ns: ended(_failed_place(cid, error), now_ns),
-            recv_window_ms=order.recv_window_ms,
+        request = Request(
+            depart=depart, arrive=arrive, answered=answered, failed=failed, made_ns=time_ns,
+            timeout_seconds=routes.PLACE.timeout_seconds,
         )  # fmt: skip
-        if waiting_before:
+        if self._order_lane.busy:
             self._waiting[cid] = request
-
-    def _accepted(self, cid: str, answer: answers.OrderAnswer) -> m.Event:
-        if answer.clientOrderId != cid or not answer.orderId:
-            return m.OrderUnknown(client_order_id=cid, error="the answer names another order")
-        return m.OrderAccepted(
-            client_order_id=cid,
-            order_id=answer.orderId,
-            status=answers.status_of(answer.status),
-            executed=answers.lots_of(self.instrument, answer.executedQty),
-            average_price=answer.avgPrice,
-            update_ms=answer.updateTime,
-        )
+        self._order_lane.submit(request, time_ns)
 
     # -- cancels -------------------------------------------------------------------------------------------------------
 
@@ -203,63 +188,43 @@ class Gateway:
                 together.append(cancel)
         for cancel in single:
             # Invariant 7: behind its own order, on the same connection.
-            self._cancel(cancel, self._order_lane, time_ns)
+            self._cancel((cancel,), self._order_lane, time_ns)
         lane = self._spare_lane if self._order_lane.busy or single else self._order_lane
         for start in range(0, len(together), BATCH):
-            batch = together[start : start + BATCH]
-            if len(batch) == 1:
-                self._cancel(batch[0], lane, time_ns)
-            else:
-                self._cancel_batch([cancel.client_order_id for cancel in batch], lane, time_ns)
+            self._cancel(together[start : start + BATCH], lane, time_ns)
 
     def _taken_back(self, cid: str, time_ns: int) -> None:
         del self._waiting[cid]
-        self._later(_refused(cid, m.LOCAL_REFUSAL, "taken back"), time_ns)
+        self._later(m.OrderRefused(client_order_id=cid, code=m.LOCAL_REFUSAL, message="taken back"), time_ns)
         self._later(m.CancelRefused(client_order_id=cid, code=m.LOCAL_REFUSAL, message="never sent"), time_ns)
 
-    def _cancel(self, cancel: m.CancelOrder, lane: Lane, time_ns: int) -> None:
-        cid = cancel.client_order_id
-        key = f"orderId={cancel.order_id}" if cancel.order_id else f"origClientOrderId={cid}"
+    def _cancel(self, cancels: Sequence[m.CancelOrder], lane: Lane, time_ns: int) -> None:
+        signed_ns = time_ns
+        route = routes.CANCEL if len(cancels) == 1 else routes.CANCEL_BATCH
 
-        def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                outcome = self._cancel_answer(cid, _decoded(reply, answers.OrderAnswer))
-            except VenueError as error:
-                outcome = _failed_cancel(cid, error)
-            self._deliver(outcome, now_ns)
+        def depart(now_ns: int) -> bool:
+            nonlocal signed_ns
+            signed_ns = now_ns
+            return True
 
-        self._submit(
-            lane, routes.CANCEL, b"%b&%b" % (self._symbol, key.encode()), time_ns=time_ns, answered=answered,
-            failed=lambda error, now_ns: self._deliver(_failed_cancel(cid, error), now_ns),
+        def arrive(now_ns: int) -> list[m.Event]:
+            outcomes = self._entry.cancel(cancels, signed_ns=signed_ns, now_ns=now_ns)
+            self._told(now_ns)
+            return outcomes
+
+        def answered(outcomes: list[m.Event], now_ns: int) -> None:
+            for outcome in outcomes:
+                self._deliver(outcome, now_ns)
+
+        def failed(left: bool, now_ns: int) -> None:  # noqa: FBT001 - a callback
+            error = _late(route, left=left)
+            answered([failed_cancel(cancel.client_order_id, error) for cancel in cancels], now_ns)
+
+        request = Request(
+            depart=depart, arrive=arrive, answered=answered, failed=failed, made_ns=time_ns,
+            timeout_seconds=route.timeout_seconds,
         )  # fmt: skip
-
-    def _cancel_batch(self, ids: list[str], lane: Lane, time_ns: int) -> None:
-        query = b"%b&origClientOrderIdList=%b" % (self._symbol, encoded_list(ids).encode())
-
-        def failed(error: VenueError, now_ns: int) -> None:
-            for cid in ids:
-                self._deliver(_failed_cancel(cid, error), now_ns)
-
-        def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                items = _decoded(reply, list[answers.OrderAnswer])
-            except VenueError as error:
-                failed(error, now_ns)
-                return
-            for cid, item in zip(ids, items, strict=True):
-                self._deliver(self._cancel_answer(cid, item), now_ns)
-
-        self._submit(lane, routes.CANCEL_BATCH, query, time_ns=time_ns, answered=answered, failed=failed)
-
-    def _cancel_answer(self, cid: str, answer: answers.OrderAnswer) -> m.Event:
-        if answer.code and not answer.orderId:
-            return _failed_cancel(cid, judge_item(answer.code, answer.msg))
-        return m.CancelAccepted(
-            client_order_id=cid,
-            order_id=answer.orderId,
-            status=answers.status_of(answer.status),
-            executed=answers.lots_of(self.instrument, answer.executedQty),
-        )
+        lane.submit(request, time_ns)
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -274,26 +239,18 @@ class Gateway:
                 self._deliver(m.QueryFailed(client_order_id=cid, error=str(error)), now_ns)
 
         def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                found = answers.order_state(_decoded(reply, answers.OrderAnswer), self.instrument)
-            except VenueError as error:
-                failed(error, now_ns)
-            else:
-                self._deliver(m.OrderFound(order=found), now_ns)
+            found = answers.order_state(decoded(reply, answers.OrderAnswer), self.instrument)
+            self._deliver(m.OrderFound(order=found), now_ns)
 
         query = b"%b&origClientOrderId=%b" % (self._symbol, cid.encode())
-        self._submit(self._general_lane, routes.QUERY, query, time_ns=time_ns, answered=answered, failed=failed)
+        self._ask(routes.QUERY, query, time_ns=time_ns, answered=answered, failed=failed)
 
     def _fetch_depth(self, time_ns: int) -> None:
         def failed(error: VenueError, now_ns: int) -> None:
             self._deliver(m.DepthSnapshotFailed(error=str(error)), now_ns)
 
         def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                depth = _decoded(reply, answers.Depth)
-            except VenueError as error:
-                failed(error, now_ns)
-                return
+            depth = decoded(reply, answers.Depth)
             snapshot = m.DepthSnapshot(
                 last_update_id=depth.lastUpdateId,
                 bids=depth.bids,
@@ -303,42 +260,47 @@ class Gateway:
             self._deliver(snapshot, now_ns)
 
         query = b"%b&limit=%d" % (self._symbol, _DEPTH_LIMIT)
-        self._submit(self._general_lane, routes.DEPTH, query, time_ns=time_ns, answered=answered, failed=failed)
+        self._ask(routes.DEPTH, query, time_ns=time_ns, answered=answered, failed=failed)
 
     def _reconcile(self, action: m.Reconcile, time_ns: int) -> None:
-        """Four readings side by side; they arrive together and the last answer ends it."""
-        reading = AccountReading(action, self.instrument, sent_boot_ns=self._clock.boot_ns(time_ns))
-        since = action.trades_since_ms
+        """Readings side by side, as live; the last answer ends it."""
+        reading = AccountReading(self.instrument, sent_boot_ns=self._clock.boot_ns(time_ns))
         asked = [
             (routes.POSITION_RISK, self._symbol, reading.position),
             (routes.ACCOUNT, b"", reading.account),
             (routes.OPEN_ORDERS, self._symbol, reading.orders),
         ]
-        if since > 0:
-            trades = b"%b&limit=%d&startTime=%d" % (self._symbol, _TRADES_PAGE, since)
+        if action.trades_since_ms > 0:
+            trades = b"%b&limit=%d&startTime=%d" % (self._symbol, TRADES_PAGE, action.trades_since_ms)
             asked.append((routes.USER_TRADES, trades, reading.trades))
         reading.missing = len(asked)
         for route, query, take in asked:
-            self._submit(
-                self._general_lane, route, query, time_ns=time_ns,
-                answered=lambda reply, now_ns, take=take: self._read(reading, take, reply, now_ns),  # type: ignore[misc]
-                failed=lambda error, now_ns: self._unread(reading, error, now_ns),
-            )  # fmt: skip
+            self._read(route, query, reading=reading, take=take, time_ns=time_ns)
 
-    def _read(self, reading: AccountReading, take: Callable[[Reply], None], reply: Reply, now_ns: int) -> None:
-        try:
-            take(reply)
-        except VenueError as error:
-            self._unread(reading, error, now_ns)
-            return
-        reading.missing -= 1
-        if not reading.missing:
-            self._deliver(reading.snapshot(), now_ns)
+    def _read(
+        self,
+        route: routes.Route,
+        query: bytes,
+        *,
+        reading: AccountReading,
+        take: Callable[[Reply], bytes],
+        time_ns: int,
+    ) -> None:
+        def answered(reply: Reply, now_ns: int) -> None:
+            following = take(reply)
+            if following:
+                self._read(route, self._symbol + following, reading=reading, take=take, time_ns=now_ns)
+                return
+            reading.missing -= 1
+            if not reading.missing and not reading.failed:
+                self._deliver(reading.snapshot(), now_ns)
 
-    def _unread(self, reading: AccountReading, error: VenueError, now_ns: int) -> None:
-        if not reading.failed:
-            reading.failed = True
-            self._deliver(m.ReconcileFailed(error=str(error)), now_ns)
+        def failed(error: VenueError, now_ns: int) -> None:
+            if not reading.failed:
+                reading.failed = True
+                self._deliver(m.ReconcileFailed(error=str(error)), now_ns)
+
+        self._ask(route, query, time_ns=time_ns, answered=answered, failed=failed)
 
     # -- dead-man switch -----------------------------------------------------------------------------------------------
 
@@ -358,11 +320,7 @@ class Gateway:
             self._schedule.at(now_ns + seconds * _SECOND // _RETRY_PART, self._refresh, turn)
 
         def answered(reply: Reply, now_ns: int) -> None:
-            try:
-                _decoded(reply, answers.Countdown)
-            except VenueError as error:
-                failed(error, now_ns)
-                return
+            decoded(reply, answers.Countdown)
             # Invariant 3: armed at least until then, counted from the send.
             armed_until = self._clock.boot_ns(time_ns) + seconds * _SECOND
             self._armed_until_ns = max(self._armed_until_ns, armed_until)
@@ -370,86 +328,11 @@ class Gateway:
             self._deliver(m.DeadMan(armed_until_boot_ns=self._armed_until_ns), now_ns)
 
         query = b"%b&countdownTime=%d" % (self._symbol, seconds * 1000)
-        self._submit(self._general_lane, routes.COUNTDOWN, query, time_ns=time_ns, answered=answered, failed=failed)
+        self._ask(routes.COUNTDOWN, query, time_ns=time_ns, answered=answered, failed=failed)
 
 
-class AccountReading:
-    """The parts of one `Reconcile` until all are there."""
-
-    def __init__(self, action: m.Reconcile, instrument: Instrument, *, sent_boot_ns: int) -> None:
-        self.missing = 0
-        self.failed = False
-        self._reason = action.reason
-        self._instrument = instrument
-        self._sent_boot_ns = sent_boot_ns
-        self._risk: list[answers.PositionRisk] = []
-        self._account = answers.Account()
-        self._orders: tuple[m.OrderState, ...] = ()
-        self._trades: tuple[m.TradeRecord, ...] = ()
-
-    def position(self, reply: Reply) -> None:
-        """`positionRisk`."""
-        self._risk = _decoded(reply, list[answers.PositionRisk])
-
-    def account(self, reply: Reply) -> None:
-        """`account`."""
-        self._account = _decoded(reply, answers.Account)
-
-    def orders(self, reply: Reply) -> None:
-        """`openOrders`."""
-        listed = _decoded(reply, list[answers.OrderAnswer])
-        self._orders = tuple(answers.order_state(one, self._instrument) for one in listed)
-
-    def trades(self, reply: Reply) -> None:
-        """`userTrades`, its first page: a reconciliation every 30 s leaves fewer than a page of new ones."""
-        self._trades = answers.trade_records(_decoded(reply, list[answers.UserTrade]), self._instrument)
-
-    def snapshot(self) -> m.AccountSnapshot:
-        """All of it."""
-        instrument = self._instrument
-        listed = [one for one in self._risk if one.symbol == instrument.symbol]
-        both = next((one for one in listed if one.positionSide == "BOTH"), None)
-        return m.AccountSnapshot(
-            sent_boot_ns=self._sent_boot_ns,
-            position=0 if both is None else answers.lots_of(instrument, both.positionAmt),
-            entry_price=_ZERO if both is None else both.entryPrice,
-            wallet_balance=self._account.wallet(instrument.quote_asset),
-            open_orders=self._orders,
-            unrealized_pnl=_ZERO if both is None else both.unRealizedProfit,
-            position_update_ms=0 if both is None else both.updateTime,
-            liquidation_price=_ZERO if both is None else both.liquidationPrice,
-            margin_ratio=self._account.margin_ratio,
-            trades=self._trades,
-            hedge_mode=any(one.positionSide != "BOTH" for one in listed),
-        )
-
-
-def _decoded(reply: Reply, kind: type[Decoded]) -> Decoded:
-    verdict = judge(reply.status, reply.body, retry_after=reply.headers.get("Retry-After", ""))
-    if verdict is not None:
-        raise verdict
-    return answers.decode(reply.body, kind)
-
-
-def _refused(cid: str, code: int, message: str) -> m.OrderRefused:
-    return m.OrderRefused(client_order_id=cid, code=code, message=message)
-
-
-def _failed_place(cid: str, error: VenueError) -> m.Event:
-    match error:
-        case UnknownError():
-            return m.OrderUnknown(client_order_id=cid, error=str(error))
-        case RefusedError():
-            return _refused(cid, error.code, str(error))
-        case _:
-            return _refused(cid, m.LOCAL_REFUSAL, str(error))
-
-
-def _failed_cancel(cid: str, error: VenueError) -> m.Event:
-    match error:
-        case UnknownError():
-            return m.CancelUnknown(client_order_id=cid, error=str(error))
-        case NotSentError():
-            return m.CancelRefused(client_order_id=cid, code=m.LOCAL_REFUSAL, message=str(error))
-        case _:
-            return m.CancelRefused(client_order_id=cid, code=error.code, message=str(error))
+def _late(route: routes.Route, *, left: bool) -> VenueError:
+    """No answer within the route's timeout, or no turn."""
+    if left:
+        return UnknownError(f"no answer within {route.timeout_seconds:.1f} s")
+    return NotSentError(f"not sent: no turn or connection within {route.timeout_seconds:.1f} s")

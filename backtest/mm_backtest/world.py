@@ -14,6 +14,7 @@ from mm_backtest.gateway import Gateway
 from mm_backtest.latency import Latency
 from mm_backtest.loop import Loop
 from mm_backtest.observer import Observer
+from mm_backtest.order_entry import DirectEntry, WireEntry
 from mm_backtest.own_events import OwnEvents
 from mm_backtest.recorder import Recorder
 from mm_backtest.schedule import NEVER, Schedule
@@ -40,6 +41,8 @@ class Conditions:
     balance: Decimal = Decimal(10_000)
     seed: int = 0
     matching: MatchingModel = field(default_factory=MatchingModel)
+    wire: bool = False
+    """Orders and own events take the long way through the exchange's JSON; the outcome is the same, which is what it is for."""
 
 
 class World:
@@ -77,13 +80,15 @@ class World:
         self._loaded = self._session.load_instrument(start_ns)
         self._session.configure_account(start_ns)
         self.recorder = Recorder(self.counter, self.schedule, start_ns=start_ns)
+        instrument = self._loaded.instrument
+        entry = WireEntry(self.counter, instrument) if conditions.wire else DirectEntry(self.counter, instrument)
         self._gateway = Gateway(
-            self.counter, self._loaded.instrument, schedule=self.schedule, latency=conditions.latency, clock=clock,
-            deliver=self._deliver, told=self._told,
+            self.counter, instrument, schedule=self.schedule, latency=conditions.latency, clock=clock,
+            deliver=self._deliver, entry=entry, told=self._told,
         )  # fmt: skip
         self._own_events = OwnEvents(
             self.venue, lambda: self._gateway.instrument, schedule=self.schedule, delay=conditions.latency.user,
-            deliver=self._deliver,
+            deliver=self._deliver, wire=conditions.wire,
         )  # fmt: skip
         self.loop = Loop(
             self.venue, self.counter.listing, driver=self.driver, schedule=self.schedule, latency=conditions.latency,
