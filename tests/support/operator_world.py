@@ -51,7 +51,8 @@ class Operator:
         return code
 
     def lines(self) -> list[Json]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole, _, _still_being_written = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def port(self, name: str) -> int:
         started = [line for line in self.lines() if line["event"] == "operator_start"]
@@ -98,6 +99,16 @@ class World:
     def patch(self, name: str, body: Json, *, kind: str = "mm", subresource: str = "") -> None:
         extra = [f"--subresource={subresource}"] if subresource else []
         self.kubectl("-n", self.namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(body), *extra)
+
+    def abandon(self, name: str) -> None:
+        """Remove a resource without proof.
+
+        In this order: one that nobody deletes gets its finalizer again, and the operator would look after it to the end of the run.
+        """
+        self.kubectl("-n", self.namespace, "delete", "mm", name, "--wait=false", ok=False)
+        released = json.dumps({"metadata": {"finalizers": None}})
+        self.kubectl("-n", self.namespace, "patch", "mm", name, "--type=merge", "-p", released, ok=False)
+        wait_for(lambda: self.find("mm", name) is None, what=f"{name} is gone")
 
     def resource(self, name: str = "ethusdt") -> Json:
         return self.json("get", "mm", name)

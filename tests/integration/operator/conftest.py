@@ -42,6 +42,8 @@ def operator(apiserver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield process
     if process.process is not None:
         process.stop(signal.SIGKILL)
+    defects = [line for line in process.lines() if line["event"] == "reconcile_defect"]
+    assert not defects, "whatever the tests did, no reconcile may fail by a defect of its own"
 
 
 @pytest.fixture
@@ -57,5 +59,5 @@ def world(apiserver: Any, operator: Operator) -> Iterator[World]:
     for engine in here.engines:
         engine.stop()
     for each in here.items("mm"):
-        here.patch(each["metadata"]["name"], {"metadata": {"finalizers": None}})
+        here.abandon(each["metadata"]["name"])
     apiserver.kubectl("delete", "namespace", namespace, "--wait=false")
