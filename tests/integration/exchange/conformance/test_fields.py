@@ -112,7 +112,7 @@ PUBLIC = {
     "GET /fapi/v1/openInterest": TRADED,
 }
 ACCOUNT = {
-    "POST /fapi/v1/leverage": SYMBOL | {"leverage": 5},
+    "POST /fapi/v1/leverage": SYMBOL | {"leverage": 8},
     "GET /fapi/v3/positionRisk item": SYMBOL,
     "GET /fapi/v2/positionRisk item": SYMBOL,
     "GET /fapi/v3/account": {},

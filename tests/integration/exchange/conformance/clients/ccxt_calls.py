@@ -114,6 +114,48 @@ async def orders(report, ex):
     await report.wait("listen_key_keep", ex.fapiPrivatePutListenKey())
 
 
+async def conditional(report, ex):
+    stop = {"stopPrice": 90.0}
+    placed = await report.wait("create_stop_market", ex.create_order(QUIET, "STOP_MARKET", "sell", 1, None, stop))
+    by_id = {"trigger": True}
+    number = placed["id"] if placed else "1"
+    await report.wait(
+        "create_take_profit", ex.create_order(QUIET, "TAKE_PROFIT", "sell", 1, 110.0, {"stopPrice": 109.0})
+    )
+    trailing = {"callbackRate": 1.0}
+    await report.wait("create_trailing", ex.create_order(QUIET, "TRAILING_STOP_MARKET", "sell", 1, None, trailing))
+    await report.wait("fetch_open_conditional", ex.fetch_open_orders(QUIET, params=by_id))
+    await report.wait("fetch_conditional", ex.fetch_order(number, QUIET, by_id))
+    await report.wait("cancel_conditional", ex.cancel_order(number, QUIET, by_id))
+    await report.wait("cancel_all_conditional", ex.cancel_all_orders(QUIET, by_id))
+    await report.wait(
+        "create_stop_at_once", ex.create_order(QUIET, "STOP_MARKET", "sell", 1, None, {"stopPrice": 120.0})
+    )
+
+
+async def margin(report, ex):
+    await report.wait("set_margin_mode_isolated", ex.set_margin_mode("isolated", QUIET))
+    await report.wait("open_isolated", ex.create_order(QUIET, "market", "buy", 1))
+    await report.wait("add_margin", ex.add_margin(QUIET, 5.0))
+    await report.wait("reduce_margin", ex.reduce_margin(QUIET, 2.0))
+    await report.wait("fetch_margin_adjustment_history", ex.fetch_margin_adjustment_history(QUIET))
+    await report.wait("close_isolated", ex.create_order(QUIET, "market", "sell", 1, None, {"reduceOnly": True}))
+    await report.wait("set_margin_mode_cross", ex.set_margin_mode("cross", QUIET))
+
+
+async def hedge(report, ex):
+    await report.wait("set_position_mode_hedge", ex.set_position_mode(True, QUIET))
+    for side, position in (("buy", "LONG"), ("sell", "SHORT")):
+        name = f"open_{position.lower()}"
+        await report.wait(name, ex.create_order(QUIET, "market", side, 1, None, {"positionSide": position}))
+    await report.wait("fetch_positions_hedge", ex.fetch_positions([QUIET]))
+    await report.wait("set_position_mode_with_positions", ex.set_position_mode(False, QUIET))
+    for side, position in (("sell", "LONG"), ("buy", "SHORT")):
+        name = f"close_{position.lower()}"
+        await report.wait(name, ex.create_order(QUIET, "market", side, 1, None, {"positionSide": position}))
+    await report.wait("set_position_mode_one_way", ex.set_position_mode(False, QUIET))
+
+
 async def streams(report, ex):
     await report.wait("watch_order_book", ex.watch_order_book(ETH))
     await report.wait("watch_order_book_10", ex.watch_order_book(ETH, 10))
@@ -150,6 +192,10 @@ async def ws_api(report, ex):
     await report.wait("cancel_order_ws", ex.cancel_order_ws(number, QUIET))
     await report.wait("cancel_order_ws_again", ex.cancel_order_ws(number, QUIET))
     await report.wait("fetch_order_book_ws", ex.fetch_order_book_ws(QUIET, 20))
+    stop = {"stopPrice": 90.0}
+    stopped = await report.wait("create_stop_ws", ex.create_order_ws(QUIET, "STOP_MARKET", "sell", 1, None, stop))
+    trigger = {"trigger": True}
+    await report.wait("cancel_stop_ws", ex.cancel_order_ws(stopped["id"] if stopped else "1", QUIET, trigger))
     await report.wait("fetch_balance_ws", ex.fetch_balance_ws())
     await report.wait("fetch_positions_ws", ex.fetch_positions_ws())
 
@@ -161,6 +207,9 @@ async def main():
         await public(report, ex)
         await settings(report, ex)
         await orders(report, ex)
+        await conditional(report, ex)
+        await margin(report, ex)
+        await hedge(report, ex)
         await streams(report, ex)
         await user(report, ex, admin)
         await ws_api(report, ex)

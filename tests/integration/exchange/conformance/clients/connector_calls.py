@@ -75,6 +75,24 @@ def orders(report, it):
     report.call("close_reduce_only", it.new_order, side="SELL", reduceOnly="true", **market)
 
 
+def margin_and_modes(report, it):
+    market = {"symbol": QUIET, "type": "MARKET", "quantity": 1}
+    it.change_margin_type(QUIET, "ISOLATED")
+    it.new_order(side="BUY", **market)
+    report.call("modify_isolated_position_margin", it.modify_isolated_position_margin, QUIET, 5, 1)
+    report.call("get_position_margin_history", it.get_position_margin_history, QUIET)
+    it.new_order(side="SELL", reduceOnly="true", **market)
+    it.change_margin_type(QUIET, "CROSSED")
+    report.call("change_multi_asset_mode", it.change_multi_asset_mode, "true")
+    report.call("change_multi_asset_mode_back", it.change_multi_asset_mode, "false")
+    report.call("get_bnb_burn", it.get_bnb_burn)
+    report.call("change_position_mode", it.change_position_mode, "true")
+    report.call("new_order_long", it.new_order, side="BUY", positionSide="LONG", **market)
+    report.call("get_position_risk_hedge", it.get_position_risk, symbol=QUIET)
+    report.call("close_long", it.new_order, side="SELL", positionSide="LONG", **market)
+    report.call("change_position_mode_back", it.change_position_mode, "false")
+
+
 def histories(report, it):
     report.call("get_all_orders", it.get_all_orders, QUIET, limit=50)
     report.call("get_account_trades", it.get_account_trades, QUIET)
@@ -160,6 +178,7 @@ def main():
     public(report, it)
     settings(report, it)
     orders(report, it)
+    margin_and_modes(report, it)
     histories(report, it)
     streams(report, where)
     user(report, it, where, admin)

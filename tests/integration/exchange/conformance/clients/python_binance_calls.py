@@ -110,6 +110,44 @@ async def orders(report, it):
     )
 
 
+async def conditional(report, it):
+    stop = {"symbol": QUIET, "side": "SELL", "type": "STOP_MARKET", "quantity": "1", "triggerPrice": "90"}
+    placed = await report.wait("futures_create_algo_order", it.futures_create_algo_order(**stop)) or {}
+    name = {"algoId": placed.get("algoId", 1)}
+    # The library sends conditional types of an ordinary order there as well.
+    await report.wait(
+        "futures_create_order_stop",
+        it.futures_create_order(symbol=QUIET, side="SELL", type="TAKE_PROFIT_MARKET", quantity="1", stopPrice="110"),
+    )
+    await report.wait("futures_get_algo_order", it.futures_get_algo_order(**name))
+    await report.wait("futures_get_open_algo_orders", it.futures_get_open_algo_orders(symbol=QUIET))
+    await report.wait("futures_cancel_algo_order", it.futures_cancel_algo_order(symbol=QUIET, **name))
+    await report.wait("futures_cancel_all_algo_open_orders", it.futures_cancel_all_algo_open_orders(symbol=QUIET))
+    await report.wait("futures_get_all_algo_orders", it.futures_get_all_algo_orders(symbol=QUIET))
+
+
+async def margin_and_modes(report, it):
+    await it.futures_change_margin_type(symbol=QUIET, marginType="ISOLATED")
+    await it.futures_create_order(symbol=QUIET, side="BUY", type="MARKET", quantity="1")
+    await report.wait(
+        "futures_change_position_margin", it.futures_change_position_margin(symbol=QUIET, amount="5", type=1)
+    )
+    await report.wait("futures_position_margin_history", it.futures_position_margin_history(symbol=QUIET))
+    await it.futures_create_order(symbol=QUIET, side="SELL", type="MARKET", quantity="1", reduceOnly="true")
+    await it.futures_change_margin_type(symbol=QUIET, marginType="CROSSED")
+    await report.wait("futures_change_multi_assets_mode", it.futures_change_multi_assets_mode(multiAssetsMargin=True))
+    await report.wait(
+        "futures_change_multi_assets_mode_back", it.futures_change_multi_assets_mode(multiAssetsMargin=False)
+    )
+    await report.wait("futures_v1_get_fee_burn", it.futures_v1_get_fee_burn())
+    await report.wait("futures_change_position_mode", it.futures_change_position_mode(dualSidePosition="true"))
+    long = {"symbol": QUIET, "type": "MARKET", "quantity": "1", "positionSide": "LONG"}
+    await report.wait("futures_create_order_long", it.futures_create_order(side="BUY", **long))
+    await report.wait("futures_position_information_hedge", it.futures_position_information(symbol=QUIET))
+    await report.wait("futures_create_order_close_long", it.futures_create_order(side="SELL", **long))
+    await report.wait("futures_change_position_mode_back", it.futures_change_position_mode(dualSidePosition="false"))
+
+
 async def histories(report, it):
     await report.wait("futures_get_all_orders", it.futures_get_all_orders(symbol=QUIET, limit=50))
     await report.wait("futures_account_trades", it.futures_account_trades(symbol=QUIET))
@@ -198,6 +236,14 @@ async def ws_api(report, it):
     await report.wait("ws_futures_get_order", it.ws_futures_get_order(**name))
     await report.wait("ws_futures_cancel_order", it.ws_futures_cancel_order(**name))
     await report.wait("ws_futures_cancel_order_again", it.ws_futures_cancel_order(**name))
+    stop = {"symbol": QUIET, "side": "SELL", "type": "STOP_MARKET", "quantity": "1", "triggerPrice": "90"}
+    stopped = (
+        await report.wait(
+            "ws_futures_create_algo_order", it.ws_futures_create_algo_order(algoType="CONDITIONAL", **stop)
+        )
+        or {}
+    )
+    await report.wait("ws_futures_cancel_algo_order", it.ws_futures_cancel_algo_order(algoId=stopped.get("algoId", 1)))
     await report.wait("ws_futures_get_order_book", it.ws_futures_get_order_book(symbol=ETH))
     await report.wait("ws_futures_get_all_tickers", it.ws_futures_get_all_tickers())
     await report.wait("ws_futures_get_order_book_ticker", it.ws_futures_get_order_book_ticker(symbol=ETH))
@@ -216,6 +262,8 @@ async def main():
         await public(report, it)
         await settings(report, it)
         await orders(report, it)
+        await conditional(report, it)
+        await margin_and_modes(report, it)
         await histories(report, it)
         await streams(report, it)
         await user(report, it, admin)

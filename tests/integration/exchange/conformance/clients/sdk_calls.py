@@ -122,6 +122,42 @@ def orders(ask):
     ask("new_order", name="close_reduce_only", side="SELL", reduce_only="true", **market)
 
 
+def conditional(ask):
+    stop = {"algo_type": "CONDITIONAL", "symbol": QUIET, "side": "SELL", "quantity": 1.0}
+    placed = ask("new_algo_order", type="STOP_MARKET", trigger_price=90.0, **stop)
+    name = {"algo_id": placed.algo_id if placed else 1}
+    ask("new_algo_order", name="new_algo_order_limit", type="TAKE_PROFIT", trigger_price=109.0, price=110.0, **stop)
+    ask("new_algo_order", name="new_algo_order_trailing", type="TRAILING_STOP_MARKET", callback_rate=1.0, **stop)
+    ask("query_algo_order", **name)
+    ask("current_all_algo_open_orders", symbol=QUIET)
+    ask("cancel_algo_order", **name)
+    ask("cancel_all_algo_open_orders", symbol=QUIET)
+    ask("query_all_algo_orders", symbol=QUIET)
+
+
+def margin_and_modes(ask):
+    market = {"symbol": QUIET, "type": "MARKET", "quantity": 1.0}
+    ask("change_margin_type", name="change_margin_type_isolated", symbol=QUIET, margin_type="ISOLATED")
+    ask("new_order", name="open_isolated", side="BUY", **market)
+    ask("modify_isolated_position_margin", symbol=QUIET, amount=5.0, type=1)
+    ask("get_position_margin_change_history", symbol=QUIET)
+    ask("position_information_v2", name="position_information_v2_isolated", symbol=QUIET)
+    ask("new_order", name="close_isolated", side="SELL", reduce_only="true", **market)
+    ask("change_margin_type", name="change_margin_type_crossed", symbol=QUIET, margin_type="CROSSED")
+    ask("change_multi_assets_mode", multi_assets_margin="true")
+    ask("account_information_v3", name="account_information_v3_multi_assets")
+    ask("change_multi_assets_mode", name="change_multi_assets_mode_back", multi_assets_margin="false")
+    ask("get_bnb_burn_status")
+    ask("change_position_mode", dual_side_position="true")
+    ask("new_order", name="open_long", side="BUY", position_side="LONG", **market)
+    ask("new_order", name="open_short", side="SELL", position_side="SHORT", **market)
+    ask("position_information_v3", name="position_information_v3_hedge", symbol=QUIET)
+    ask("position_adl_quantile_estimation", name="position_adl_quantile_estimation_hedge", symbol=QUIET)
+    ask("new_order", name="close_long", side="SELL", position_side="LONG", **market)
+    ask("new_order", name="close_short", side="BUY", position_side="SHORT", **market)
+    ask("change_position_mode", name="change_position_mode_back", dual_side_position="false")
+
+
 def histories(ask):
     ask("all_orders", symbol=QUIET, limit=50)
     ask("account_trade_list", symbol=QUIET)
@@ -180,7 +216,7 @@ async def user(report, client, admin, ask):
     stream.on("message", frames.put_nowait)
 
     async def all_events():
-        wanted = {"AccountUpdate", "TradeLite", "OrderTradeUpdate", "AccountConfigUpdate"}
+        wanted = {"AccountUpdate", "TradeLite", "OrderTradeUpdate", "AccountConfigUpdate", "AlgoUpdate"}
         while not wanted <= set(events) or events["OrderTradeUpdate"]["o"]["X"] != "FILLED":
             event = (await frames.get()).actual_instance
             events[type(event).__name__] = plain(event)
@@ -189,6 +225,9 @@ async def user(report, client, admin, ask):
     def act():
         rest = client.rest_api
         rest.change_initial_leverage(symbol=QUIET, leverage=9)
+        stop = {"algo_type": "CONDITIONAL", "type": "STOP_MARKET", "trigger_price": 90.0, "quantity": 1.0}
+        rest.new_algo_order(symbol=QUIET, side="SELL", **stop)
+        rest.cancel_all_algo_open_orders(symbol=QUIET)
         rest.new_order(
             symbol=QUIET,
             side="BUY",
@@ -223,6 +262,9 @@ async def ws_api(report, client):
     await ask("modify_order", side="BUY", quantity=2.0, price=96.0, **name)
     await ask("query_order", **name)
     await ask("cancel_order", **name)
+    stop = {"algo_type": "CONDITIONAL", "symbol": QUIET, "side": "SELL", "type": "STOP_MARKET", "quantity": 1.0}
+    stopped = await ask("new_algo_order", trigger_price=90.0, **stop)
+    await ask("cancel_algo_order", algo_id=stopped.result.algo_id if stopped else 1)
     await ask("order_book", symbol=ETH, limit=20)
     await ask("symbol_order_book_ticker", symbol=ETH)
     await ask("symbol_price_ticker", symbol=ETH)
@@ -248,7 +290,7 @@ async def main():
         config_ws_api=ConfigurationWebSocketAPI(stream_url=where["wsApi"], **keys),
     )
     ask = Rest(report, client.rest_api)
-    for part in (public, settings, orders, histories):
+    for part in (public, settings, orders, conditional, margin_and_modes, histories):
         await asyncio.to_thread(part, ask)
     await streams(report, client)
     await user(report, client, admin, ask)
