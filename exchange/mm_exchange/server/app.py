@@ -12,11 +12,11 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
 
 from mm_exchange.clock import WallClock
-from mm_exchange.flow.synthetic import FlowParameters, SyntheticFlow, rules_of
+from mm_exchange.flow.parameters import FlowParameters, read_flow
+from mm_exchange.flow.synthetic import SyntheticFlow, rules_of
 from mm_exchange.flow.tape import Scan, scan
 from mm_exchange.latency import Latency
 from mm_exchange.ledger_file import LedgerFile
@@ -76,7 +76,7 @@ def build(options: ServeOptions) -> tuple[Exchange, list[Any]]:
         for rules in scans[0].rules.values():
             exchange.venue.add_symbol(rules)
         feeds.append(partial(play_tape, exchange, scans, speed=options.speed, loop=options.loop))
-    parameters = _flow_parameters(options.flow)
+    parameters = read_flow(options.flow)
     feeds += [_synthetic_feed(exchange, symbol, parameters, options=options) for symbol in options.synthetic]
     if options.accounts is not None:
         load_accounts(exchange, options.accounts)
@@ -110,18 +110,6 @@ def _by_symbols(tapes: tuple[Path, ...]) -> list[list[Scan]]:
         scanned = scan(path)
         groups.setdefault(tuple(sorted(scanned.rules)), []).append(scanned)
     return list(groups.values())
-
-
-def _flow_parameters(path: Path | None) -> dict[str, FlowParameters]:
-    """Parameters by symbol, with `default` for all others."""
-    if path is None:
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, FlowParameters])
-    except (OSError, msgspec.DecodeError) as error:
-        raise ValueError(
-            f'--flow {path}: {error}; it takes {{"ETHUSDT": {{"price": "2680", ...}}, "default": {{...}}}}'
-        ) from error
 
 
 async def serve(options: ServeOptions, announce: Callable[[dict[str, str]], None]) -> None:
