@@ -93,7 +93,9 @@ def load(tape: str) -> tuple[list[Any], int]:
                     taker = AggressorSide.SELLER if body["m"] else AggressorSide.BUYER
                     identity = TradeId(str(body["t"]))
                     events.append(
-                        TradeTick(INSTRUMENT.id, price(body["p"]), Quantity.from_str(body["q"]), taker, identity, at, at)
+                        TradeTick(
+                            INSTRUMENT.id, price(body["p"]), Quantity.from_str(body["q"]), taker, identity, at, at
+                        )
                     )
     return events, updates
 
