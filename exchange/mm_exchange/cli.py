@@ -8,15 +8,13 @@ import json
 import logging
 import os
 import sys
-import urllib.error
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm_exchange.faults import TARGETS
+from mm_exchange.fault_commands import fault_group
 
 if TYPE_CHECKING:
     from mm_exchange.server.app import ServeOptions
@@ -30,7 +28,57 @@ def main() -> None:
     """A simulated Binance USD-M futures exchange to point a bot at."""
 
 
-@main.command("serve")
+main.add_command(fault_group)
+
+# `serve --help` in sections; options that are named nowhere come last.
+_SECTIONS = {
+    "Ports": ("host", "port"),
+    "Market": ("tapes", "synthetic", "flow", "speed", "loop", "seed"),
+    "Accounts and ledger": ("accounts", "ledger"),
+    "Matching and latency": ("queue_model", "impact_half_life_ms", "latency"),
+    "Sockets and streams": (
+        "old_paths",
+        "user_events",
+        "key_in_path",
+        "ping_seconds",
+        "pong_seconds",
+        "socket_seconds",
+    ),
+}
+_EXAMPLES = """\b
+Examples:
+  mm-exchange serve --synthetic ETHUSDT                     a made-up market on ports 8081, 8082, 8083
+  mm-exchange serve --tape ethusdt.gz --loop --speed 5      a recorded one, five times as fast, for ever
+  mm-exchange serve --port 0 --synthetic A1USDT --synthetic B2USDT --flow flow.json --seed 7
+  mm-exchange serve --accounts accounts.json --ledger run.sqlite --old-paths dead
+
+\b
+Then:
+  curl -X POST http://127.0.0.1:8083/admin/accounts         an account: its keys are in the answer
+  open http://127.0.0.1:8083/                               book, orders, fills and faults, live
+  mm-exchange fault add --help                              let something go wrong
+
+\b
+Exit codes: 0 ended by SIGTERM or SIGINT; 1 cannot be served; 2 wrong usage."""
+
+
+class _Sectioned(click.Command):
+    """A command whose help lists its options by topic."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        options = {option.name: option for option in self.get_params(ctx)}
+        sections = {
+            title: [options.pop(name) for name in names if name in options] for title, names in _SECTIONS.items()
+        }
+        for title, chosen in {**sections, "Other": list(options.values())}.items():
+            records = [record for option in chosen if (record := option.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+@main.command("serve", cls=_Sectioned, epilog=_EXAMPLES)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -130,7 +178,7 @@ def serve_command(  # noqa: PLR0913 - one parameter per option is how click work
     latency: str | None,
     log_level: str,
 ) -> None:
-    """Serve REST, WebSockets and admin; prints one JSON line when ready.
+    """Serve REST, WebSockets and the admin port; prints one JSON line with their URLs when ready. Logs go to stderr.
 
     Without --tape and --synthetic, the tape that MM_TAPE names is looped, else those in ../shared/data, else
     ETHUSDT trades synthetically.
@@ -216,96 +264,6 @@ def _run(options: ServeOptions) -> None:
         return
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(options, announce))
-
-
-@main.group("fault")
-@click.option("--admin", envvar="MM_EXCHANGE_ADMIN", default="http://127.0.0.1:8083", show_default=True,
-              help="Base URL of the admin port.")  # fmt: skip
-@click.pass_context
-def fault_group(context: click.Context, admin: str) -> None:
-    """Order, list and remove faults of a running exchange."""
-    if not admin.startswith(("http://", "https://")):
-        raise click.BadParameter("must be an http URL, such as http://127.0.0.1:8083", param_hint="--admin")
-    context.obj = admin.rstrip("/")
-
-
-@fault_group.command("add")
-@click.argument("kind", type=click.Choice(sorted(TARGETS)))
-@click.argument("target", type=click.Choice(["rest", "market-stream", "user-stream", "ws-api"]))
-@click.option("--symbol", help="Only this symbol.")
-@click.option("--probability", type=click.FloatRange(0, 1), help="Chance of each strike.")
-@click.option("--count", type=click.IntRange(1), help="At most this many strikes.")
-@click.option("--after-seconds", type=click.FloatRange(0), help="Begin after this time.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after this time.")
-@click.option(
-    "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind, such as status=503."
-)
-@click.pass_obj
-def add_fault(  # noqa: PLR0913 - one parameter per option is how click works
-    admin: str,
-    kind: str,
-    target: str,
-    *,
-    symbol: str | None,
-    probability: float | None,
-    count: int | None,
-    after_seconds: float | None,
-    seconds: float | None,
-    params: tuple[str, ...],
-) -> None:
-    """Let KIND happen to TARGET, such as: mm-exchange fault add http-status rest --param status=503 --count 3."""
-    optional = {"symbol": symbol, "probability": probability, "count": count, "afterSeconds": after_seconds,
-                "seconds": seconds, "params": _params(params)}  # fmt: skip
-    body = {"kind": kind, "target": target} | {name: value for name, value in optional.items() if value is not None}
-    click.echo(_admin(admin, "POST", "/admin/faults", body=body))
-
-
-def _params(pairs: tuple[str, ...]) -> dict[str, Any] | None:
-    params: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{pair!r} must be NAME=VALUE", param_hint="--param")
-        params[name] = int(value) if value.removeprefix("-").isdecimal() else value
-    return params or None
-
-
-@fault_group.command("list")
-@click.pass_obj
-def list_faults(admin: str) -> None:
-    """List faults and how often they struck."""
-    click.echo(_admin(admin, "GET", "/admin/faults"))
-
-
-@fault_group.command("clear")
-@click.option("--id", "fault_id", type=int, help="Only this one.")
-@click.pass_obj
-def clear_faults(admin: str, fault_id: int | None) -> None:
-    """Remove faults."""
-    click.echo(_admin(admin, "DELETE", "/admin/faults" + (f"?id={fault_id}" if fault_id is not None else "")))
-
-
-def _admin(admin: str, method: str, path: str, *, body: dict[str, Any] | None = None) -> str:
-    request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-        admin + path, method=method, data=None if body is None else json.dumps(body).encode()
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the scheme was checked
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        with error:
-            raise click.ClickException(_sentence(error.read())) from error
-    except OSError as error:
-        raise click.ClickException(
-            f"no exchange answers at {admin}: {error}; is `mm-exchange serve` running?"
-        ) from error
-
-
-def _sentence(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace")
 
 
 if __name__ == "__main__":

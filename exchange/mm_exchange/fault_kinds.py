@@ -68,7 +68,7 @@ TARGETS: dict[str, frozenset[str]] = {name: kind.targets for name, kind in KINDS
 FILTERS = frozenset({"tickSize", "stepSize", "minNotional", "minQty", "maxQty"})
 
 # Integer parameters with their bounds; all others are text.
-_INTEGERS: dict[str, tuple[int, int]] = {
+INTEGERS: dict[str, tuple[int, int]] = {
     "status": (400, 599),
     "retryAfter": (0, 10**6),
     "code": (-(10**6), 10**6),
@@ -109,7 +109,7 @@ def check_params(kind: str, params: dict[str, Any]) -> None:
         allowed = ", ".join(sorted(known_params(kind)))
         raise ValueError(f"params {sorted(unknown)} mean nothing to {kind!r}; it knows {allowed}")
     for name, value in params.items():
-        if name in _INTEGERS:
+        if name in INTEGERS:
             _check_integer(kind, name, value=value)
         elif not isinstance(value, str):
             # msgspec turns ValueError (not TypeError) into the refusal that the client reads.
@@ -121,7 +121,7 @@ def check_params(kind: str, params: dict[str, Any]) -> None:
 
 
 def _check_integer(kind: str, name: str, *, value: object) -> None:
-    low, high = _INTEGERS[name]
+    low, high = INTEGERS[name]
     if (kind, name) == ("clock-skew", "ms"):
         # A clock may also run behind.
         low = -high

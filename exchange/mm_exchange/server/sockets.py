@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mm_exchange.user_events import UserEvent
 
 _MAX_MESSAGE = 64 * 1024
+# A whole fleet may come at once; a refused handshake costs it a second.
+_BACKLOG = 1024
 _CUT_KINDS = frozenset({"drop", "reset"})
 _DEAD_KINDS = frozenset({"dead-url"})
 _PRESENT_KINDS = _CUT_KINDS | _DEAD_KINDS | {"maintenance"}
@@ -53,7 +55,7 @@ class SocketServer:
         """Listen."""
         return await serve(
             self._serve, host, port, compression=None, ping_interval=None, max_size=_MAX_MESSAGE, close_timeout=1,
-            process_request=self._admit, server_header=None, create_connection=WatchedConnection,
+            process_request=self._admit, server_header=None, create_connection=WatchedConnection, backlog=_BACKLOG,
         )  # fmt: skip
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
