@@ -110,6 +110,12 @@ _ENGINE: Final = (
         "The process ends; what is left on the exchange is said here.",
         optional="zeroOwnOrders epoch seconds",
     ),
+    _event(
+        "journal_incomplete",
+        "symbol path error",
+        "The journal of this engine ends here, for the reason that is given; the engine goes on.",
+        level=Level.ERROR,
+    ),
     _event("spec_applied", "symbol generation", "The engine acts on this generation from now on.", optional="changed"),
     _event(
         "spec_refused",

@@ -115,6 +115,7 @@ _ENGINE: Final = (
     _counter("runner_malformed_total", "Unusable frames and answers, by kind.", "kind"),
     _counter("runner_log_schema_errors_total", "Log lines that carried _schema_error."),
     _counter("runner_log_dropped_total", "Log lines dropped because the writer fell behind."),
+    _counter("runner_journal_lost_total", "Inputs that a journal asked for by --journal does not have."),
     _gauge("runner_tasks", "Tasks of the engine that are alive."),
     MetricSpec(
         "runner_info",

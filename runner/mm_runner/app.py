@@ -10,13 +10,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from mm_contract.report import EngineSection, StatusReport
 from mm_contract.resource import MarketMaker, SpecError
 from mm_runner.control.clocks import boot_ns
 from mm_runner.control.credentials import CredentialsError, read_credentials
-from mm_runner.control.environment import Surroundings
+from mm_runner.control.environment import Surroundings, SurroundingsError
 from mm_runner.control.exit_path import EXIT_CLEAN, Farewell, StopReason, last_word
 from mm_runner.control.kube_api import KubeApi
 from mm_runner.control.life import Life
@@ -27,6 +28,7 @@ from mm_runner.control.spec_source import SpecSource
 from mm_runner.control.status_feed import StatusFeed
 from mm_runner.control.status_server import Health, StatusServer, TokenFolder
 from mm_runner.core.messages import SpecRefused
+from mm_runner.journal.writer import check_writable
 from mm_runner.telemetry.metrics import Metrics
 from mm_runner.telemetry.setup import make_telemetry
 from mm_runner.venue.endpoints import EndpointError
@@ -86,13 +88,14 @@ class EngineProcess:
         """What keeps an engine from starting is said where the operator and `kubectl describe` find it, too."""
         try:
             return await self._run()
-        except (SpecError, CredentialsError, EndpointError) as error:
+        except (SpecError, CredentialsError, EndpointError, SurroundingsError) as error:
             self._telemetry.log.emit("preflight", check="start", ok=False, detail=str(error))
             farewell = Farewell(zero_own_orders=False, seconds=0.0)
             last_word(self._where.termination_log, farewell, epoch=0, reason=str(error), dead_man_armed=False)
             raise
 
     async def _run(self) -> int:
+        _look_for_room(self._where.journal)
         async with AsyncExitStack() as stack:
             feed, server = await self._open_status(stack)
             source = await self._open_source(stack, feed)
@@ -164,3 +167,15 @@ class EngineProcess:
         if error and error != self._said_error:
             self._telemetry.log.emit("control_plane_error", error=error)
         self._said_error = error
+
+
+def _look_for_room(journal: Path | None) -> None:
+    """Whoever asked for a journal is not left without one: refused before anything is traded."""
+    if journal is None:
+        return
+    try:
+        check_writable(journal)
+    except OSError as error:
+        raise SurroundingsError(
+            f"--journal {journal} cannot be written ({error.strerror or type(error).__name__}); name a file in a folder that the engine may write to"
+        ) from error

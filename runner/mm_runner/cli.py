@@ -54,13 +54,27 @@ def main() -> None:
 @click.option("--host", help="Address of both ports: in a pod 0.0.0.0, else 127.0.0.1.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Default 9100, 0 a free one; also MM_METRICS_PORT.")
 @click.option("--status-port", type=click.IntRange(0, 65535), help="Default 8080, 0 a free one; also MM_STATUS_PORT.")
-def run(
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write every input and decision to this file, for mm-backtest replay; .gz compresses. Older ones are kept as FILE.1 to FILE.3.",
+)
+@click.option(
+    "--journal-max-mb",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="The journal ends at this size; the engine goes on.",
+)
+def run(  # noqa: PLR0913 - one argument per flag
     *,
     spec_file: Path | None,
     state_dir: Path | None,
     host: str | None,
     metrics_port: int | None,
     status_port: int | None,
+    journal: Path | None,
+    journal_max_mb: int,
 ) -> None:
     """Run the engine: from --spec FILE, or in a pod from the resource that MM_NAMESPACE and MM_NAME name.
 
@@ -71,7 +85,15 @@ def run(
     env = _environment(state_dir)
 
     async def live() -> int:
-        where = surroundings(env, spec_file=spec_file, host=host, metrics_port=metrics_port, status_port=status_port)
+        where = surroundings(
+            env,
+            spec_file=spec_file,
+            host=host,
+            metrics_port=metrics_port,
+            status_port=status_port,
+            journal=journal,
+            journal_max_bytes=journal_max_mb * 1024 * 1024,
+        )
         return await EngineProcess(where, env).run()
 
     sys.exit(_run(live))

@@ -22,11 +22,13 @@ from mm_runner.core.messages import (
     Drained,
     EmitEvent,
     Event,
+    Instant,
     PersistClaimState,
     ReportChanged,
     Tick,
     Trade,
 )
+from mm_runner.journal.writer import JournalWriter
 from mm_runner.telemetry.setup import Telemetry
 
 _MARKET: Final = (DepthDiff, BookTicker, Trade)
@@ -51,11 +53,13 @@ class Driver:
     Args:
         engine: the core.
         telemetry: for events that the core emits and for the tick histogram.
+        journal: takes every call of the core; None where nobody asked for one.
     """
 
-    def __init__(self, engine: Engine, telemetry: Telemetry) -> None:
+    def __init__(self, engine: Engine, telemetry: Telemetry, journal: JournalWriter | None = None) -> None:
         self.engine = engine
         self.telemetry = telemetry
+        self.journal = journal
         self.armed_until_ns = 0
         self.drained: asyncio.Future[Drained] = asyncio.get_running_loop().create_future()
         self.is_broken = False
@@ -92,14 +96,28 @@ class Driver:
         self._set_timer()
 
     def _handle(self, event: Event) -> None:
-        now = instant()
-        actions = self.engine.handle(event, now)
+        if self.journal is None:
+            now = instant()
+            actions = self.engine.handle(event, now)
+        else:
+            actions, now = self._handle_and_write(event, self.journal)
         if isinstance(event, _MARKET):
             self._tick_seconds.observe((boot_ns() - now.boot_ns) / SECOND_NS)
         elif isinstance(event, DeadMan):
             self.armed_until_ns = event.armed_until_boot_ns
         if actions and self._ports is not None:
             self._act(actions, self._ports)
+
+    def _handle_and_write(self, event: Event, journal: JournalWriter) -> tuple[Sequence[Action], Instant]:
+        """The core sees exactly what the journal keeps, and the journal what the core made of it, were it a defect."""
+        event, now = journal.clean(event), instant()
+        try:
+            actions = self.engine.handle(event, now)
+        except Exception as error:
+            journal.append(event, now, (), error=type(error).__name__)
+            raise
+        journal.append(event, now, actions)
+        return actions, now
 
     def _act(self, actions: Sequence[Action], ports: Ports) -> None:
         ports.venue(actions)

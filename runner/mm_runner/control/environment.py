@@ -53,15 +53,20 @@ class Surroundings:
     token_directory: Path | None
     termination_log: Path | None
     ports: Ports
+    journal: Path | None = None
+    """Where every input of the engine is written; None: nowhere."""
+    journal_max_bytes: int = 0
 
 
-def surroundings(
+def surroundings(  # noqa: PLR0913 - one argument per flag, by name
     env: Mapping[str, str],
     *,
     spec_file: Path | None,
     host: str | None = None,
     metrics_port: int | None = None,
     status_port: int | None = None,
+    journal: Path | None = None,
+    journal_max_bytes: int = 0,
 ) -> Surroundings:
     """Read the environment.
 
@@ -99,6 +104,8 @@ def surroundings(
         token_directory=Path(tokens) if tokens else None,
         termination_log=Path(last_word) if last_word else None,
         ports=ports,
+        journal=journal,
+        journal_max_bytes=journal_max_bytes,
     )
 
 

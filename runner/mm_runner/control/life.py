@@ -39,6 +39,8 @@ from mm_runner.control.status_feed import StatusFeed
 from mm_runner.control.watchdog import Watchdog
 from mm_runner.core.engine import Engine
 from mm_runner.core.messages import ClaimStateLoaded, ControlPlane, LeaseState, SpecChanged, SpecRefused
+from mm_runner.journal.codec import Header
+from mm_runner.journal.writer import MAX_BYTES, JournalWriter
 from mm_runner.telemetry.metrics_server import MetricsServer
 from mm_runner.telemetry.setup import Telemetry
 from mm_runner.venue.account_setup import AccountSetupError
@@ -109,7 +111,8 @@ class Life:
         self._lease_said = ("", "")
         self._control_error = ""
         telemetry.log.redactor.add(credentials.api_key, credentials.api_secret)
-        self._driver = Driver(Engine(claim=self._claim), telemetry)
+        self._journal = self._open_journal()
+        self._driver = Driver(Engine(claim=self._claim), telemetry, self._journal)
         self._facts = Facts(engine=_engine_section(where, maker))
         self._gateway = UsdmGateway(
             endpoints_of(spec, env),
@@ -188,7 +191,23 @@ class Life:
             self._reporter.stop()
             for task in (lease_task, *tasks):
                 task.cancel()
+        if self._journal is not None:
+            self._journal.close(reason.text)
         return self._end(reason, farewell)
+
+    def _open_journal(self) -> JournalWriter | None:
+        path = self._where.journal
+        if path is None:
+            return None
+        log, lost = self._telemetry.log, self._telemetry.metrics.cell("runner_journal_lost_total")
+
+        def incomplete(error: str, count: int) -> None:
+            lost.value += count
+            log.emit("journal_incomplete", path=str(path), error=error)
+
+        header = Header(claim=self._claim, started_wall_ms=instant().wall_ms)
+        bound = self._where.journal_max_bytes or MAX_BYTES
+        return JournalWriter(path, header, secrets=log.redactor, failed=incomplete, max_bytes=bound)
 
     async def _component(self, name: str, work: Awaitable[None]) -> None:
         """A component's failure begins the way out instead of tearing it down."""

@@ -46,7 +46,7 @@ def _exposure(account: Account, price: Decimal, now: Instant) -> Exposure:
     return Exposure(
         position=high if abs(high) >= abs(low) else low,
         unrealized=ledger.unrealized(price) if price else _ZERO,
-        equity=ledger.equity(price),
+        equity=ledger.hold_equity(price),
         equity_known=price > 0 and account.settled_ns is not None and ledger.apart_since_ns is None,
         margin_ratio=account.margin_ratio,
         liquidation_distance=distance,

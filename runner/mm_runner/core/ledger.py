@@ -187,8 +187,11 @@ class Ledger:
 
     def equity(self, price: Decimal) -> Decimal:
         """Wallet + unrealised profit. Held while `own` and `venue` differ: then a fill may be in one and not in the other."""
-        if self.apart_since_ns is None:
-            self._equity = self.wallet + self.unrealized(price)
+        return self._equity if self.apart_since_ns is not None else self.wallet + self.unrealized(price)
+
+    def hold_equity(self, price: Decimal) -> Decimal:
+        """The same, and what is held from now on. Only the core's own look does this: who merely reads must not change a decision."""
+        self._equity = self.equity(price)
         return self._equity
 
     def pnl(self, price: Decimal) -> Decimal:

@@ -16,6 +16,8 @@ from mm_runner.journal.codec import End, Frames, Header, JournalError, Record, d
 _CHUNK: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_WBITS: Final = 31
+_MORSEL: Final = 512
+"""Compressed bytes inflated at once: what comes out before a damaged place is still given."""
 
 
 class Records(Iterator[Record]):
@@ -123,10 +125,11 @@ def _inflated(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(_GZIP_WBITS)
     chunk = first
     while chunk:
-        try:
-            plain = inflater.decompress(chunk)
-        except zlib.error as error:
-            raise JournalError(f"its compressed bytes are damaged ({error})") from error
-        if plain:
-            yield plain
+        for start in range(0, len(chunk), _MORSEL):
+            try:
+                plain = inflater.decompress(chunk[start : start + _MORSEL])
+            except zlib.error as error:
+                raise JournalError(f"its compressed bytes are damaged ({error})") from error
+            if plain:
+                yield plain
         chunk = file.read(_CHUNK)

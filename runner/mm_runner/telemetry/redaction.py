@@ -27,6 +27,10 @@ class Redactor:
         fresh = {secret.encode() for secret in secrets if len(secret) >= _SHORTEST}
         self._secrets = tuple({*self._secrets, *fresh})
 
+    def holds_secret(self, payload: bytes) -> bool:
+        """Whether one of them stands in it."""
+        return any(secret in payload for secret in self._secrets)
+
     def clean(self, line: bytes) -> bytes:
         """The line without any of them."""
         for secret in self._secrets:
