@@ -21,7 +21,8 @@ from mm_operator.views import ChildRef, Key, PodView, ResourceView, key_of, pod_
 _NOISE: Final = ("managedFields", "selfLink")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 GONE_KEPT: Final = 16_384
-"""Dead uids that are remembered: more than 1,000 resources leave behind, with all their children, within one request's bound."""
+"""Ends that are remembered: more than 1,000 resources leave behind, with all their children, within one request's bound."""
+_FOR_GOOD: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Cache:
         self._keys: dict[str, Key] = {}
         self._claims: dict[str, set[Key]] = {}
         self._departed: dict[str, list[PodView]] = {}
-        self._gone: dict[str, None] = {}
-        """Uids that were seen to be gone, the latest last. A uid is never given twice."""
+        self._gone: dict[str, str] = {}
+        """`resourceVersion` of their end, by uid, the latest last; `_FOR_GOOD` where no later version can be. A uid is never given twice."""
 
     # Reading.
 
@@ -116,7 +117,7 @@ class Cache:
 
     def put(self, kind: Kind, manifest: Mapping[str, Any]) -> set[Key]:
         """Take over an object unless we have a newer one, or know that it is gone."""
-        if _uid(manifest) in self._gone:
+        if self._is_past(manifest):
             return set()
         known = self.known_version(kind, manifest)
         if known is not None and _is_older(_version(manifest), known):
@@ -135,7 +136,8 @@ class Cache:
 
     def drop(self, kind: Kind, manifest: Mapping[str, Any]) -> set[Key]:
         """An object is gone."""
-        self._bury(_uid(manifest))
+        # What is watched by its labels also ends when it loses them, and then may come back as a later version.
+        self._bury(_uid(manifest), _FOR_GOOD if kind is MARKET_MAKER else _version(manifest))
         if kind is MARKET_MAKER:
             return self._drop_resource(key_of(manifest), _uid(manifest))
         owner = _owner(manifest)
@@ -150,11 +152,15 @@ class Cache:
         self._sweep(owner)
         return self._owner_key(owner)
 
-    def _bury(self, uid: str) -> None:
+    def _bury(self, uid: str, version: str) -> None:
         if uid:
-            self._gone[uid] = None
+            self._gone[uid] = version
             if len(self._gone) > GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
+
+    def _is_past(self, manifest: Mapping[str, Any]) -> bool:
+        ended = self._gone.get(_uid(manifest))
+        return ended is not None and (ended == _FOR_GOOD or _is_older(_version(manifest), ended))
 
     def _sweep(self, owner: str) -> None:
         """What the garbage collector removes after its resource must not leave empty places behind."""
@@ -166,7 +172,7 @@ class Cache:
     def forget(self, kind: Kind, owner: str, key: Key) -> set[Key]:
         """An object is not there any more, and nobody told us its last state."""
         if kind is MARKET_MAKER:
-            self._bury(owner)
+            self._bury(owner, _FOR_GOOD)
             return self._drop_resource(key, owner)
         if kind is POD:
             pod = self._pods.get(owner, {}).pop(key.name, None)

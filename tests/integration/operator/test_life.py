@@ -122,6 +122,7 @@ def test_a_refused_change_is_stalled(world: World) -> None:
         ("service", "mm-ethusdt", {"spec": {"publishNotReadyAddresses": False}}),
         ("role", "mm-ethusdt", {"rules": []}),
         ("serviceaccount", "mm-ethusdt", {"metadata": {"labels": {"app.kubernetes.io/component": "other"}}}),
+        ("rolebinding", "mm-ethusdt", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
     ],
 )
 def test_an_edited_child_is_repaired(world: World, kind: str, name: str, damage: dict[str, Any]) -> None:

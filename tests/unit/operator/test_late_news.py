@@ -23,8 +23,9 @@ from mm_operator.memory import Desk, Memory
 from mm_operator.metrics import Metrics
 from mm_operator.recorder import Recorder
 from mm_operator.resync import Resync
-from mm_operator.views import Key
+from mm_operator.views import Key, key_of
 from support.api_model import ApiModel
+from support.manifests import merged
 from support.operator_facts import NOW, SETTINGS, UID, manifest, report
 
 KEY = Key("trading", "ethusdt")
@@ -145,10 +146,26 @@ def test_an_answer_about_an_object_that_is_gone_does_not_bring_it_back(kind: Kin
     thing = manifest() if kind is MARKET_MAKER else child
     cache.put(kind, thing)
     before = cache.names(kind)
-    cache.drop(kind, thing)
+    cache.drop(kind, merged(thing, {"metadata": {"resourceVersion": "9"}}))
     assert cache.put(kind, thing) == set()
     assert before
     assert not cache.names(kind)
+
+
+async def test_a_child_that_only_lost_its_label_is_known_again_once_it_is_repaired() -> None:
+    desks = Desks()
+    await desks.reconcile()
+    desks.show()
+    service = desks.api.of(SERVICE)[0]
+    # The watch, which selects by that label, calls it the end.
+    stripped = desks.api.edit(SERVICE, *key_of(service), {"metadata": {"labels": {names.LABEL_MANAGED_BY: None}}})
+    desks.api.events.clear()
+    version = {"metadata": {"resourceVersion": stripped["metadata"]["resourceVersion"]}}
+    desks.cache.drop(SERVICE, merged(service, version))
+    calls = len(desks.api.calls)
+    await desks.reconcile()
+    assert desks.api.calls[calls:] == ["apply services"]
+    assert desks.api.of(SERVICE)[0]["metadata"]["labels"][names.LABEL_MANAGED_BY] == names.MANAGED_BY
 
 
 def test_the_dead_are_remembered_only_as_long_as_an_answer_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
