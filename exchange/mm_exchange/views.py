@@ -70,8 +70,8 @@ def income_row(income: Income) -> dict[str, Any]:
     """One item of `income`."""
     return {
         "symbol": income.symbol, "incomeType": income.kind, "income": MONEY.text(income.amount),
-        "asset": income.asset, "info": str(income.trade_id), "time": income.time_ms,
-        "tranId": income.transaction_id, "tradeId": str(income.trade_id),
+        "asset": income.asset, "info": str(income.trade_id or ""), "time": income.time_ms,
+        "tranId": income.transaction_id, "tradeId": str(income.trade_id or ""),
     }  # fmt: skip
 
 

@@ -188,45 +188,6 @@ def order_rate_limits(call: Call) -> list[dict[str, Any]]:
     return [row for row in rate_limits(call.api.limits) if row["rateLimitType"] == "ORDERS"]
 
 
-def user_trades(call: Call) -> list[dict[str, Any]]:
-    """GET /fapi/v1/userTrades: newest `limit`, or from `fromId` on, within times, of one order."""
-    params = call.params
-    symbol = call.venue.listing(params.symbol()).rules.symbol
-    first, order_id = params.integer("fromId"), params.integer("orderId")
-    start, end = params.integer("startTime") or 0, params.integer("endTime")
-    rows = [
-        trade
-        for trade in call.trading.trades
-        if trade.order.symbol == symbol
-        and trade.trade_id >= (first or 0)
-        and order_id in (None, trade.order.order_id)
-        and start <= trade.time_ms
-        and (end is None or trade.time_ms <= end)
-    ]
-    limit = min(params.integer("limit") or 500, 1000)
-    # With a place to start from the venue pages forward; otherwise it shows the latest.
-    forward = first is not None or params.get("startTime") is not None
-    return [views.trade_row(trade) for trade in (rows[:limit] if forward else rows[-limit:])]
-
-
-def income(call: Call) -> list[dict[str, Any]]:
-    """GET /fapi/v1/income: commissions and realised PnL."""
-    params = call.params
-    symbol, kind = params.get("symbol"), params.get("incomeType")
-    start, end = params.integer("startTime") or 0, params.integer("endTime")
-    rows = [
-        row
-        for row in call.trading.income
-        if symbol in (None, row.symbol)
-        and kind in (None, row.kind)
-        and start <= row.time_ms
-        and (end is None or row.time_ms <= end)
-    ]
-    limit = min(params.integer("limit") or 100, 1000)
-    forward = params.get("startTime") is not None
-    return [views.income_row(row) for row in (rows[:limit] if forward else rows[-limit:])]
-
-
 def create_listen_key(call: Call) -> dict[str, Any]:
     """POST /fapi/v1/listenKey: the live key of the account, or a new one."""
     api_key = call.account.api_key

@@ -11,8 +11,6 @@ from mm_exchange.venue import OrderName
 from mm_exchange.views import order_ack, order_query, order_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mm_exchange.api.core import Call
     from mm_exchange.orders import Order
 
@@ -105,26 +103,6 @@ def open_orders(call: Call) -> list[dict[str, Any]]:
 def open_orders_weight(params: Params) -> int:
     """1 for a symbol, 40 for all."""
     return 1 if params.get("symbol") else 40
-
-
-def all_orders(call: Call) -> list[dict[str, Any]]:
-    """GET /fapi/v1/allOrders: newest `limit`, or from `orderId` on, within `startTime` and `endTime`."""
-    symbol = call.venue.listing(call.params.symbol()).rules.symbol
-    chosen: Callable[[Order], bool] = _within(call.params)
-    rows = [order for order in call.trading.orders.values() if order.symbol == symbol and chosen(order)]
-    limit = min(call.params.integer("limit") or 500, 1000)
-    from_start = call.params.integer("orderId") is not None
-    return [order_query(order) for order in (rows[:limit] if from_start else rows[-limit:])]
-
-
-def _within(params: Params) -> Callable[[Order], bool]:
-    first = params.integer("orderId") or 0
-    start, end = params.integer("startTime") or 0, params.integer("endTime")
-
-    def chosen(order: Order) -> bool:
-        return order.order_id >= first and start <= order.created_ms and (end is None or order.created_ms <= end)
-
-    return chosen
 
 
 def cancel(call: Call) -> dict[str, Any]:

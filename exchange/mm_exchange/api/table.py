@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange.api import accounts, algos, amendments, history, modes, orders, positions, public, standing
+from mm_exchange.api import (
+    account_history,
+    accounts,
+    algos,
+    amendments,
+    history,
+    modes,
+    orders,
+    positions,
+    public,
+    standing,
+)
 from mm_exchange.api.core import Endpoint, Handler, Security
 
 if TYPE_CHECKING:
@@ -52,7 +63,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("DELETE", "/fapi/v1/order"): _signed(orders.cancel),
     ("GET", "/fapi/v1/openOrder"): _signed(orders.open_order),
     ("GET", "/fapi/v1/openOrders"): _signed(orders.open_orders, orders.open_orders_weight),
-    ("GET", "/fapi/v1/allOrders"): _signed(orders.all_orders, 5),
+    ("GET", "/fapi/v1/allOrders"): _signed(account_history.all_orders, 5),
     ("POST", "/fapi/v1/batchOrders"): Endpoint(orders.place_batch, _SIGNED, 5, orders=(5, 1), enters=True),
     ("PUT", "/fapi/v1/batchOrders"): Endpoint(amendments.amend_batch, _SIGNED, 5, orders=(5, 1)),
     ("GET", "/fapi/v1/orderAmendment"): _signed(amendments.history),
@@ -89,8 +100,8 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v3/balance"): _signed(accounts.balance, 5),
     ("GET", "/fapi/v2/positionRisk"): _signed(accounts.position_risk_v2, 5),
     ("GET", "/fapi/v3/positionRisk"): _signed(accounts.position_risk_v3, 5),
-    ("GET", "/fapi/v1/userTrades"): _signed(accounts.user_trades, 5),
-    ("GET", "/fapi/v1/income"): _signed(accounts.income, 30),
+    ("GET", "/fapi/v1/userTrades"): _signed(account_history.user_trades, 5),
+    ("GET", "/fapi/v1/income"): _signed(account_history.income, 30),
     ("POST", "/fapi/v1/listenKey"): Endpoint(accounts.create_listen_key, _KEY),
     ("PUT", "/fapi/v1/listenKey"): Endpoint(accounts.keep_listen_key, _KEY),
     ("DELETE", "/fapi/v1/listenKey"): Endpoint(accounts.delete_listen_key, _KEY),

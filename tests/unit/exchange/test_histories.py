@@ -131,3 +131,31 @@ def test_a_batch_of_amendments_tells_of_the_refused_one_in_its_place(world, clie
     )
     rows = ask(client, "PUT", "/fapi/v1/batchOrders", batchOrders=batch)
     assert [row.get("price", row.get("code")) for row in rows] == ["96.00", -2013, "96.00"]
+
+
+def test_own_histories_look_back_a_week_and_page_from_an_id_or_a_time(world, client):
+    first = world.limit("BUY", 98_00)
+    world.market("BUY", 1_000)
+    world.wait(8 * 24 * 3600)
+    second = world.limit("BUY", 97_00)
+    world.market("SELL", 1_000)
+    week_ms, now_ms = 7 * 24 * 3600 * 1000, world.now_ns // 10**6
+
+    def ids(path, name, **params):
+        return [row[name] for row in ask(client, "GET", f"/fapi/v1/{path}", symbol="ETHUSDT", **params)]
+
+    assert len(ids("userTrades", "id")) == 1
+    assert ids("allOrders", "orderId")[0] == second.order_id
+    assert ids("allOrders", "orderId", orderId=first.order_id, limit=1) == [first.order_id]
+    assert ids("allOrders", "orderId", startTime=now_ms - 9 * 24 * 3600 * 1000, limit=1) == [first.order_id]
+    old = ids("userTrades", "id", startTime=now_ms - 9 * 24 * 3600 * 1000)
+    assert len(ids("userTrades", "id", fromId=old[0])) == 2
+    assert len(ids("income", "tranId", startTime=1, endTime=now_ms)) >= 2
+    assert (
+        ids("income", "tranId", startTime=1, endTime=now_ms, limit=1, page=2)
+        == ids("income", "tranId", startTime=1, endTime=now_ms)[1:2]
+    )
+    for path in ("userTrades", "allOrders"):
+        span = {"startTime": 1, "endTime": week_ms + 2}
+        assert ask(client, "GET", f"/fapi/v1/{path}", symbol="ETHUSDT", **span)["code"] == -4165
+    assert ask(client, "GET", "/fapi/v1/userTrades", symbol="ETHUSDT", fromId=1, startTime=1)["code"] == -1128
