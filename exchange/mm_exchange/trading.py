@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from mm_exchange.algo_orders import Algo
     from mm_exchange.orders import Order
 
-# Finished orders, trades and income records that can still be queried, per account (the ledger keeps all).
+# Trades and income records that can still be queried, per account (the ledger keeps all).
 HISTORY = 20_000
+# Finished orders likewise: about a kilobyte each, which counts where hundreds of accounts trade for days.
+FINISHED = 5_000
 
 
 class AccountTrade(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +71,7 @@ class AlgoBook:
         """Index one; beyond the bound the oldest is forgotten."""
         self.by_id[algo.algo_id] = algo
         self.by_client_id[algo.request.client_algo_id] = algo
-        if len(self.by_id) > HISTORY:
+        if len(self.by_id) > FINISHED:
             old = self.by_id.pop(next(iter(self.by_id)))
             if self.by_client_id.get(old.request.client_algo_id) is old:
                 del self.by_client_id[old.request.client_algo_id]
@@ -116,7 +118,7 @@ class Trading:
         self.reducing -= order.reduces
         self.dated.pop(order.order_id, None)
         self._finished.append(order)
-        if len(self._finished) > HISTORY:
+        if len(self._finished) > FINISHED:
             old = self._finished.popleft()
             del self.orders[old.order_id]
             key = (old.symbol, old.client_order_id)
