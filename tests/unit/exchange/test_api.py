@@ -140,7 +140,7 @@ def test_histories_page_forward_from_where_they_are_asked(world, client):
 
 
 def test_finished_orders_are_forgotten_in_the_end_but_not_by_the_ledger(world, monkeypatch):
-    monkeypatch.setattr("mm_exchange.trading.HISTORY", 3)
+    monkeypatch.setattr("mm_exchange.trading.FINISHED", 3)
     for _ in range(10):
         world.market("BUY")
     assert len(world.trading.orders) == 3
