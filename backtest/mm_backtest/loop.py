@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from mm_backtest.driver import Driver
 from mm_backtest.latency import Latency
 from mm_backtest.observer import Observer
-from mm_backtest.schedule import Schedule
+from mm_backtest.schedule import NEVER, Schedule
 from mm_backtest.tape import Step
 from mm_exchange.market import Touch
 from mm_exchange.venue import Listing, Venue
@@ -108,7 +108,7 @@ class Loop:
                     driver.carry_out(actions, at_ns)
                     driver.rewake()
                     dirty = engine.dirty
-                elif engine.dirty is not dirty:
+                elif engine.dirty is not dirty or driver.wake_ns == NEVER:
                     # A quoting round is due earlier than was known. Otherwise `wake_ns` is early at worst, and the timer asks anew.
                     driver.rewake()
                     dirty = engine.dirty
