@@ -92,6 +92,12 @@ class Outcome:
         return [entry for entry in self.ledger if entry["kind"] in kinds]
 
 
+@pytest.fixture(scope="session", name="admin")
+def admin_fixture():
+    """Calls the admin port of an exchange."""
+    return admin
+
+
 def admin(exchange, path, body=None):
     request = urllib.request.Request(  # noqa: S310 - the exchange's own address
         exchange.admin + path, data=None if body is None else json.dumps(body).encode()

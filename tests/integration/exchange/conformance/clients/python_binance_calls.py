@@ -8,13 +8,13 @@ from recording import Admin, Report, world
 ETH, QUIET = "ETHUSDT", "QUIETUSDT"
 
 
-def client(where):
+def client(where, **options):
     AsyncClient.FUTURES_URL = where["rest"] + "/fapi"
     AsyncClient.FUTURES_DATA_URL = where["rest"] + "/futures/data"
     AsyncClient.WS_FUTURES_URL = where["wsApi"]
     BinanceSocketManager.FSTREAM_URL = where["ws"] + "/"
     # `create()` would ask the spot exchange first.
-    return AsyncClient(where["apiKey"], where["apiSecret"])
+    return AsyncClient(where["apiKey"], where["apiSecret"], **options)
 
 
 async def public(report, it):
@@ -274,4 +274,5 @@ async def main():
     report.write()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

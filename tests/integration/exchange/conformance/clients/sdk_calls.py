@@ -298,4 +298,5 @@ async def main():
     report.write()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
