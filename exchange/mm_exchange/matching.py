@@ -23,6 +23,7 @@ from mm_exchange.queue_models import QueueModel, queue_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mm_exchange.book import Level
     from mm_exchange.market import Market, MarketEvent
     from mm_exchange.orders import Order
 
@@ -65,10 +66,10 @@ class _Place:
 class _Level:
     """Our orders at one price in time order, and the size displayed there as of an update id."""
 
-    __slots__ = ("key", "places", "seen_id", "shown")
+    __slots__ = ("places", "price", "seen_id", "shown")
 
-    def __init__(self, key: int) -> None:
-        self.key = key
+    def __init__(self, price: int) -> None:
+        self.price = price
         self.places: list[_Place] = []
         self.shown = 0
         self.seen_id = 0
@@ -77,25 +78,33 @@ class _Level:
 class _Side:
     """Our orders of one side. Keys are signed so that both sides sort best first: -price for buys, price for sells."""
 
-    __slots__ = ("buy", "keys", "levels")
+    __slots__ = ("buy", "keys", "levels", "sign")
 
     def __init__(self, *, buy: bool) -> None:
         self.buy = buy
+        self.sign = -1 if buy else 1
         self.keys: list[int] = []
         self.levels: dict[int, _Level] = {}
 
-    def level(self, key: int) -> _Level:
-        """The level of a key, made where there is none."""
-        level = self.levels.get(key)
+    def level(self, price: int) -> _Level:
+        """The level of a price, made where there is none."""
+        level = self.levels.get(price)
         if level is None:
-            level = self.levels[key] = _Level(key)
-            insort(self.keys, key)
+            level = self.levels[price] = _Level(price)
+            insort(self.keys, self.sign * price)
         return level
 
-    def drop(self, key: int) -> None:
+    def drop(self, price: int) -> None:
         """Forget an empty level."""
-        del self.levels[key]
-        del self.keys[bisect_left(self.keys, key)]
+        del self.levels[price]
+        del self.keys[bisect_left(self.keys, self.sign * price)]
+
+    def within(self, limit: int) -> Iterator[_Level]:
+        """Levels from the best one up to a key."""
+        for key in self.keys:
+            if key > limit:
+                return
+            yield self.levels[self.sign * key]
 
 
 class RestingOrders:
@@ -113,7 +122,7 @@ class RestingOrders:
     def __iter__(self) -> Iterator[Order]:
         for side in (self._buys, self._sells):
             for key in side.keys:
-                for place in side.levels[key].places:
+                for place in side.levels[side.sign * key].places:
                     yield place.order
 
     def best(self, *, buy: bool) -> int | None:
@@ -123,8 +132,7 @@ class RestingOrders:
 
     def add(self, order: Order, market: Market) -> None:
         """Rest an order behind the size displayed at its price."""
-        side, key = self._place_of(order)
-        level = side.level(key)
+        level = (self._buys if order.is_buy else self._sells).level(order.price)
         # Another order of ours at this price may have seen newer sizes than the book has.
         self._look(level, *market.displayed_as_of(order.price, buy=order.is_buy))
         left = level.shown - market.hidden(order.price, bids=order.is_buy)
@@ -140,54 +148,54 @@ class RestingOrders:
             return
         level.places = [place for place in level.places if place.order is not order]
         if not level.places:
-            (self._buys if order.is_buy else self._sells).drop(level.key)
-
-    def _place_of(self, order: Order) -> tuple[_Side, int]:
-        return (self._buys, -order.price) if order.is_buy else (self._sells, order.price)
+            (self._buys if order.is_buy else self._sells).drop(level.price)
 
     def on_event(self, event: MarketEvent, market: Market) -> list[Execution]:
         """Fills by a public event that the market has taken over already."""
+        # This runs for every event while anything rests: most events reach none of our prices.
+        buys, sells = self._buys.keys, self._sells.keys
         if isinstance(event, Touch):
+            if (not buys or -buys[0] < event.bid) and (not sells or sells[0] > event.ask):
+                return []
             return self._on_touch(event, market)
         if isinstance(event, Trade):
             if not event.market:
                 return []
             return self.on_trade(event.price, event.quantity, buyer_is_maker=event.buyer_is_maker)
+        executions = self._crossed(market)
         if isinstance(event, DepthUpdate):
-            executions = self._crossed(market)
-            for price, size in event.bids:
-                if -price in self._buys.levels:
-                    self._look(self._buys.levels[-price], size, event.last_id)
-            for price, size in event.asks:
-                if price in self._sells.levels:
-                    self._look(self._sells.levels[price], size, event.last_id)
-            return executions
-        return self._on_snapshot(market)
+            self._look_at(self._buys.levels, event.bids, event.last_id)
+            self._look_at(self._sells.levels, event.asks, event.last_id)
+        else:
+            self._look_anew(market)
+        return executions
 
     def _on_touch(self, touch: Touch, market: Market) -> list[Execution]:
         if touch.update_id <= market.book.last_update_id:
             return []
-        buys, sells = self._buys.keys, self._sells.keys
-        crossed = (buys and -buys[0] >= touch.ask) or (sells and sells[0] <= touch.bid)
-        executions = self._crossed(market) if crossed else []
+        executions = self._crossed(market)
         for side, best, size in (
-            (self._buys, -touch.bid, touch.bid_quantity),
+            (self._buys, touch.bid, touch.bid_quantity),
             (self._sells, touch.ask, touch.ask_quantity),
         ):
-            for key in side.keys:
-                if key > best:
-                    break
+            for level in side.within(side.sign * best):
                 # Before the best price nothing is displayed.
-                self._look(side.levels[key], size if key == best else 0, touch.update_id)
+                self._look(level, size if level.price == best else 0, touch.update_id)
         return executions
 
-    def _on_snapshot(self, market: Market) -> list[Execution]:
-        executions = self._crossed(market)
+    def _look_at(self, levels: dict[int, _Level], rows: list[Level], update_id: int) -> None:
+        """A depth update tells sizes at many prices, of which few are ours."""
+        if levels:
+            for price, size in rows:
+                if price in levels:
+                    self._look(levels[price], size, update_id)
+
+    def _look_anew(self, market: Market) -> None:
+        """A whole book replaces all that was known."""
         for side in (self._buys, self._sells):
-            for key, level in side.levels.items():
+            for level in side.levels.values():
                 level.seen_id = 0
-                self._look(level, market.book.size_at(abs(key), buy=side.buy), market.book.last_update_id)
-        return executions
+                self._look(level, market.book.size_at(level.price, buy=side.buy), market.book.last_update_id)
 
     def _look(self, level: _Level, shown: int, update_id: int) -> None:
         """The displayed size at a price with orders of ours is known anew."""
@@ -206,15 +214,16 @@ class RestingOrders:
 
     def on_trade(self, price: int, quantity: int, *, buyer_is_maker: bool) -> list[Execution]:
         """Fills by a public trade. The aggressor sells into our buys when the buyer was the maker, else the reverse."""
-        side, limit = (self._buys, -price) if buyer_is_maker else (self._sells, price)
+        side = self._buys if buyer_is_maker else self._sells
+        limit = side.sign * price
+        if not side.keys or side.keys[0] > limit:
+            return []
         executions: list[Execution] = []
-        for key in side.keys:
-            if key > limit:
-                break
-            if key < limit:
-                executions += [_in_full(place.order) for place in side.levels[key].places]
+        for level in side.within(limit):
+            if level.price == price:
+                executions += self._share(level, quantity)
             else:
-                executions += self._share(side.levels[key], quantity)
+                executions += [_in_full(place.order) for place in level.places]
         return executions
 
     def _share(self, level: _Level, quantity: int) -> list[Execution]:
@@ -238,15 +247,10 @@ class RestingOrders:
         """Fills by a market whose other side has reached our prices."""
         executions: list[Execution] = []
         for side in (self._buys, self._sells):
-            if not side.keys:
+            touch = (market.best_ask() if side.buy else market.best_bid()) if side.keys else None
+            if touch is None or side.keys[0] > (reach := side.sign * touch[0]):
                 continue
-            touch = market.best_ask() if side.buy else market.best_bid()
-            if touch is None:
-                continue
-            reach = -touch[0] if side.buy else touch[0]
-            if side.keys[0] > reach:
-                continue
-            crossed = [place.order for key in side.keys if key <= reach for place in side.levels[key].places]
+            crossed = [place.order for level in side.within(reach) for place in level.places]
             if self._model.impact_half_life_ms is None:
                 executions += [_in_full(order) for order in crossed]
             else:
@@ -257,10 +261,9 @@ class RestingOrders:
         """Fills by an outside taker who meets nobody but us: best price first, then time; `limit` is its worst price."""
         side = self._sells if buys else self._buys
         executions: list[Execution] = []
-        for key in side.keys:
-            if limit is not None and key > (limit if buys else -limit):
-                break
-            for place in side.levels[key].places:
+        worst = side.keys[-1] if limit is None and side.keys else side.sign * (limit or 0)
+        for level in side.within(worst):
+            for place in level.places:
                 if not quantity:
                     return executions
                 take = min(place.order.remaining, quantity)
