@@ -54,6 +54,9 @@ def run(floor: Floor, now_ns: int) -> None:
         held = [position for position in trading.account.positions.values() if position.quantity]
         if held:
             _judge(floor, trading, held=held, now_ns=now_ns)
+        for asset, amount in trading.account.wallets.items():
+            if amount < 0:
+                absorb(floor, trading, asset=asset, now_ns=now_ns)
 
 
 def _judge(floor: Floor, trading: Trading, *, held: list[Position], now_ns: int) -> None:

@@ -181,3 +181,16 @@ def test_leverage_bounds_the_notional(world):
         world.limit("BUY", 99_99, 600 * ETH, trading=trading)
     assert refused.value.code == -2027
     world.limit("BUY", 99_99, 400 * ETH, trading=trading)
+
+
+def test_whoever_closes_below_zero_alone_is_brought_back_to_zero_by_the_fund(world):
+    trading = trader(world, usdt=60)
+    world.market("BUY", 10 * ETH, trading=trading)
+    world.book({80_00: 10**6}, {80_01: 10**6})
+    world.market("SELL", 10 * ETH, trading=trading)
+    missing = -trading.account.wallets["USDT"]
+    assert missing > usdt("100")
+    world.wait(1)
+    assert trading.account.wallets["USDT"] == 0
+    assert world.venue.floor.fund.balances["USDT"] == -missing
+    assert (trading.income[-1].kind, trading.income[-1].amount) == ("INSURANCE_CLEAR", missing)
