@@ -2,9 +2,9 @@
 
     python hftbacktest_fills.py TAPE '[{"name": …, "source": "depth", …}, …]'
 
-For each scenario: every fill as [exchange ns, side, price tick, quantity lots, order number], orders sent, and when the
-first decision was made. `offset_ns` is what the library's converter added to the recorder's clock so that no feed latency
-is negative.
+For each scenario: every fill as [exchange ns, side, price tick, quantity lots, order number], orders sent, when the first
+decision was made, and `offset_ns`, what the library's converter added to the recorder's clock so that no feed latency is
+negative.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from typing import Any
 import numpy as np
 from hftbacktest import (
     ALL_ASSETS,
-    EXCH_EVENT,
+    BUY_EVENT,
+    DEPTH_BBO_EVENT,
     GTX,
     LIMIT,
     LOCAL_EVENT,
+    SELL_EVENT,
+    TRADE_EVENT,
     BacktestAsset,
     HashMapMarketDepthBacktest,
 )
+from hftbacktest.data import FuseMarketDepth
 from hftbacktest.data.utils.binancefutures import convert
+from hftbacktest.data.validation import correct_event_order
 from numba import njit
 
 # Order.status and Order.req of hftbacktest.order.
 PENDING, NEW, PARTIALLY_FILLED = 0, 1, 5
 CANCEL = 4
+_BEST_BID, _BEST_ASK = 103, 104  # the converter's own numbers for bookTicker
 MAX_ORDERS = 200_000
 MAX_FILLS = 100_000
 
@@ -133,6 +139,37 @@ def backtest(events: Any, scenario: dict[str, Any], *, tick: float, lot: float) 
     return {"fills": sorted(fills[:count].tolist()), "orders": orders, "decisions": decisions, "start_ns": int(start)}
 
 
+@njit
+def fuse(rows: Any, tick: float, lot: float) -> Any:
+    """The library's own way of using a bookTicker: depth and best prices as one depth stream, the newer wins."""
+    depth = FuseMarketDepth(tick, lot)
+    for index in range(len(rows)):
+        depth.process_event(rows, index, True)
+    events = depth.fused_events.copy()
+    depth.close()
+    return events
+
+
+def with_touches(tape: str, *, tick: float, lot: float) -> Any:
+    """The tape with bookTicker fused into its depth, in the library's format."""
+    converted = convert(tape, opt="t", buffer_size=5_000_000)
+    # Every row once, in the order of the tape; `ival` carries that order through the fusing.
+    rows = converted[(converted["ev"] & LOCAL_EVENT) != 0].copy()
+    kind, sides = rows["ev"] & 0xFF, np.uint64(BUY_EVENT | SELL_EVENT)
+    plain = kind | (rows["ev"] & sides)
+    plain[kind == _BEST_BID] = DEPTH_BBO_EVENT | BUY_EVENT
+    plain[kind == _BEST_ASK] = DEPTH_BBO_EVENT | SELL_EVENT
+    rows["ev"], rows["ival"] = plain, np.arange(1, len(rows) + 1)
+    trades = rows[kind == TRADE_EVENT]
+    depth = fuse(rows[kind != TRADE_EVENT], tick, lot)
+    # Deletions that the fusing adds carry no number: they belong to the row before.
+    depth["ival"] = np.maximum.accumulate(depth["ival"])
+    both = np.concatenate((depth, trades))
+    by_exchange, by_local = (np.lexsort((both["ival"], both[name])) for name in ("exch_ts", "local_ts"))
+    both["ival"] = 0
+    return correct_event_order(both, by_exchange, by_local)
+
+
 def first_receipt(tape: str) -> int:
     """Receive time of the first row that the converter takes."""
     with gzip.open(tape) as lines:
@@ -142,16 +179,16 @@ def first_receipt(tape: str) -> int:
 def main() -> None:
     tape, scenarios = sys.argv[1], json.loads(sys.argv[2])
     with contextlib.redirect_stdout(sys.stderr):
-        events = convert(tape, buffer_size=5_000_000)
-        local = events[(events["ev"] & LOCAL_EVENT) != 0]
-        answer: dict[str, Any] = {
-            "rows": len(events),
-            "offset_ns": int(local["local_ts"][0]) - first_receipt(tape),
-            "last_exchange_ns": int(events["exch_ts"][(events["ev"] & EXCH_EVENT) != 0][-1]),
-        }
+        events, fused = convert(tape, buffer_size=5_000_000), None
+        answer: dict[str, Any] = {}
         for scenario in scenarios:
             tick, lot = scenario["tick"], scenario["lot"]
-            answer[scenario["name"]] = backtest(events, scenario, tick=tick, lot=lot)
+            if scenario["touches"] and fused is None:
+                fused = with_touches(tape, tick=tick, lot=lot)
+            feed = fused if scenario["touches"] else events
+            local = feed["local_ts"][(feed["ev"] & LOCAL_EVENT) != 0]
+            offset = {"offset_ns": int(local[0]) - first_receipt(tape)}
+            answer[scenario["name"]] = offset | backtest(feed, scenario, tick=tick, lot=lot)
     print(json.dumps(answer))
 
 
