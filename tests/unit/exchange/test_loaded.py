@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mm_exchange.flow.loaded import LoadedTape, stream
+from mm_exchange.flow.saved import load_saved
 from mm_exchange.flow.scan import scan
 from mm_exchange.flow.tape import TapePlayer
 from mm_exchange.market import DepthUpdate, Market, Snapshot, Touch, Trade
@@ -201,3 +202,48 @@ def test_a_number_finer_than_the_scale_is_left_out_and_counted(tmp_path):
     events = [event for _, event in player.play(player.scans[0], 0.0)]
     assert [event.bids for event in events[-2:]] == [[(1_001, 10)], [(1_000, 10)]]
     assert player.skipped == 2
+
+
+def test_a_saved_tape_is_the_parsed_one_until_its_file_changes(tmp_path):
+    path, folder = tmp_path / "tape.gz", tmp_path / "kept"
+    told = list(stream(scan(made_tape(path))))
+    assert list(load_saved(scan(path), folder).events()) == told
+    (kept,) = folder.iterdir()
+    written = kept.stat().st_mtime_ns
+    assert list(load_saved(scan(path), folder).events()) == told
+    assert kept.stat().st_mtime_ns == written
+    kept.write_bytes(b"cut off")
+    assert list(load_saved(scan(path), folder).events()) == told
+    changed = list(stream(scan(made_tape(path, seed=2))))
+    assert list(load_saved(scan(path), folder).events()) == changed != told
+
+
+def test_a_folder_that_cannot_be_written_does_not_matter(tmp_path):
+    scanned = scan(made_tape(tmp_path / "tape.gz"))
+    (tmp_path / "file").write_text("")
+    assert len(load_saved(scanned, tmp_path / "file" / "below")) > 100
+
+
+def test_a_recording_that_was_cut_off_is_played_as_far_as_it_goes(tmp_path):
+    path = made_tape(tmp_path / "tape.gz")
+    whole = path.read_bytes()
+    told = list(stream(scan(path)))
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    part = list(stream(scan(path)))
+    assert 50 < len(part) < len(told)
+    assert [type(event) for _, event in part] == [type(event) for _, event in told[: len(part)]]
+
+
+def test_a_tape_may_be_several_gzip_members(tmp_path):
+    path = made_tape(tmp_path / "tape.gz")
+    told = list(stream(scan(path)))
+    text = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(text[:5_000]) + gzip.compress(text[5_000:]))
+    assert list(stream(scan(path))) == told
+
+
+def test_a_damaged_or_misnamed_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "plain.gz"
+    path.write_text("1 {}\n")
+    with pytest.raises(OSError, match=r"plain\.gz"):
+        scan(path)
