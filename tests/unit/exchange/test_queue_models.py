@@ -211,3 +211,66 @@ def test_orders_queue_behind_what_takers_left():
     world = World(MatchingModel(impact_half_life_ms=1_000_000))
     world.market("BUY", 4_000)
     assert world.limit("SELL", 100_01).queue_ahead == 1_000
+
+
+# -- against the same rules written down again ----------------------------------------------------------------------
+
+
+class Ahead:
+    """The published rules for one order at one price, in floats of base units, as plainly as they can be written."""
+
+    def __init__(self, shown, part):
+        self.front, self.traded, self.shown, self.part, self.filled = shown, 0.0, shown, part, False
+
+    def trade(self, quantity):
+        self.front -= quantity
+        self.traded += quantity
+        self.filled = self.filled or round(-self.front, 9) >= 0.001
+
+    def depth(self, size):
+        fall, self.traded = self.shown - size - self.traded, 0.0
+        front, back = self.front, self.shown - self.front
+        self.shown = size
+        if fall < 0 or self.part is None:
+            self.front = min(front, size)
+            return
+        behind = self.part(front, back) if front + back > 0 else 1.0
+        # Nothing can stand before an order less than nothing; the published forms let it, and then take the next trade.
+        self.front = max(0.0, min(front - (1 - behind) * fall + min(back - behind * fall, 0), size))
+
+
+PARTS = {
+    "risk-adverse": None,
+    "power:2": lambda front, back: back**2 / (back**2 + front**2),
+    "power:3": lambda front, back: back**3 / (back**3 + front**3),
+    "power2:2": lambda front, back: back**2 / (back + front) ** 2,
+    "power3:3": lambda front, back: 1 - (front / (front + back)) ** 3,
+    "log": lambda front, back: math.log1p(back) / (math.log1p(back) + math.log1p(front)),
+    "log2": lambda front, back: math.log1p(back) / math.log1p(back + front),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(PARTS)),
+    told=st.lists(
+        st.one_of(
+            st.tuples(st.just("trade"), st.integers(1, 2_500)), st.tuples(st.just("depth"), st.integers(0, 9_000))
+        ),
+        max_size=40,
+    ),
+)
+def test_an_order_alone_fills_when_the_published_rules_say_so(name, told):
+    world = World(MatchingModel(queue=queue_model(name), whole_fills=True))
+    order, rules = world.limit("BUY", 99_99, 1_000, tif="GTX"), Ahead(5.0, PARTS[name])
+    for kind, size in told:
+        if kind == "trade":
+            world.trade(99_99, size, sells=True)
+            rules.trade(size / 1_000)
+        else:
+            world.change(bids=[(99_99, size)])
+            rules.depth(size / 1_000)
+        assert (order.status is Status.FILLED) == rules.filled
+        if rules.filled:
+            return
+        assert order.queue_ahead == pytest.approx(max(0.0, rules.front) * 1_000, abs=0.51)
