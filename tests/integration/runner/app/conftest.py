@@ -50,6 +50,8 @@ class Engine:
     folder: Path
     keys: dict[str, Any]
     spec: dict[str, Any]
+    flags: list[str] = field(default_factory=list)
+    """Beside --spec and the ports."""
     process: subprocess.Popen[str] | None = None
     lines: list[dict[str, Any]] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
@@ -99,7 +101,7 @@ class Engine:
     def start(self) -> None:
         command = [str(Path(sys.executable).with_name("mm-runner")), "run", "--spec", str(self.spec_file)]
         self.process = subprocess.Popen(
-            [*command, "--metrics-port", "0", "--status-port", "0"],
+            [*command, "--metrics-port", "0", "--status-port", "0", *self.flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
