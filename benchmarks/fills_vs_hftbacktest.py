@@ -7,7 +7,8 @@ own converter, so that an error in reading shows as well.
 
     .venv/bin/python benchmarks/fills_vs_hftbacktest.py [--tape FILE] [--show N]
 
-The rival is installed by benchmarks/rivals-venv on first use. Exits 1 where a scenario agrees less than `AGREEMENT` or `BY_QUANTITY`. What agreement means and what remains is in docs/benchmarks.md.
+The rival is installed by benchmarks/rivals-venv on first use. Exits 1 where a scenario agrees less than `AGREEMENT` or `BY_QUANTITY`.
+What agreement means and what remains is in docs/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ def _head(view: View, title: str) -> str:
         for tile in summary.tiles(view)
     )
     pairs = "".join(
-        f"<tr><th scope=row>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in summary.rows(view)
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in summary.rows(view)
     )
-    table = f"<table class=pairs>{pairs}</table>" if pairs else "<p>summary.json is empty.</p>"
+    table = f"<dl class=pairs>{pairs}</dl>" if pairs else "<p>summary.json is empty.</p>"
     note = f"<p>{escape(view.thinned)}</p>" if view.thinned else ""
     return (
         f"<header><h1>{escape(title)}</h1><p>{escape(_when(view))}</p>{alarm}<dl class=tiles>{tiles}</dl>{note}</header>"

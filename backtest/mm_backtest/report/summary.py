@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -18,13 +19,27 @@ _LABELS: Final = {
     "funding": "Funding received, {quote}",
     "realizedPnl": "Realised PnL, {quote}",
     "unrealizedPnl": "Unrealised PnL, {quote}",
-    "netPnl": "Net PnL, {quote}",
+    "pnl": "Net PnL, {quote}",
     "equity": "Equity, {quote}",
+    "volume": "Volume traded, {quote}",
+    "maxDrawdown": "Largest drawdown, {quote}",
+    "startBalance": "Balance at the start, {quote}",
+    "finalPosition": "Position at the end, {base}",
     "maxAbsPosition": "Largest position, {base}",
+    "zeroOwnOrders": "No own order left at the end",
+    "ignoredSpecFields": "Spec fields without effect here",
+    "wallSeconds": "Wall time, s",
+    "cpuSeconds": "CPU time, s",
+    "startMs": "Start, UTC",
+    "endMs": "End, UTC",
+    "fromSeconds": "From second of the tape",
+    "toSeconds": "To second of the tape",
+    "impactHalfLifeMs": "Half-life of own impact, ms",
     "violations": "Invariant violations",
     "decisionsSha256": "SHA-256 of the decisions",
     "latencyMs": "Order latency, ms",
 }
+_INSTANTS: Final = ("startMs", "endMs")
 _WORDS: Final = {"pnl": "PnL", "sha256": "SHA-256", "ms": "(ms)", "bps": "(bps)", "id": "id"}
 
 
@@ -94,7 +109,7 @@ def _rows(view: View, entries: dict[str, Any], *, prefix: str) -> Iterator[tuple
         if isinstance(value, dict) and value:
             yield from _rows(view, value, prefix=f"{label} · ")
         else:
-            yield label, _value(value)
+            yield label, _instant(value) if key in _INSTANTS and isinstance(value, int) else _value(value)
 
 
 def label_of(key: str, *, base: str = "base", quote: str = "quote") -> str:
@@ -104,6 +119,10 @@ def label_of(key: str, *, base: str = "base", quote: str = "quote") -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", key).split()
     text = " ".join(_WORDS.get(word.lower(), word if word.isupper() else word.lower()) for word in words)
     return text[:1].upper() + text[1:] or key
+
+
+def _instant(unix_ms: int) -> str:
+    return f"{dt.datetime.fromtimestamp(unix_ms / 1e3, tz=dt.UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _value(value: Any) -> str:
