@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mm_exchange.floor import Floor, Listing
     from mm_exchange.trading import Trading
 
+_MAX_AMENDMENTS = 10_000
 _IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
@@ -86,7 +87,10 @@ def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing)
     mark = market.mark()
     if request.type is not OrderType.LIMIT:
         touch = market.best_ask() if buy else market.best_bid()
-        return touch[0] if touch is not None else mark
+        if touch is None:
+            return mark
+        rules.check_counterparty(touch[0], mark, buy=buy)
+        return touch[0]
     if mark:
         rules.check_percent_price(request.price, mark, buy=buy)
     if trading.open_count.get(request.symbol, 0) >= rules.max_orders:
@@ -120,9 +124,11 @@ def _check_time_in_force(request: OrderRequest, listing: Listing, *, api_key: st
 def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int) -> Order:
     """Change price or quantity of a resting LIMIT order. Only a smaller quantity at the same price keeps its place.
 
-    Raises -5027 when nothing changes, -5022 when a post-only order would cross, -2019 without margin.
+    Raises -5026 after 10,000 amendments, -5027 when nothing changes, -4016 or -4024 too far from the mark, -5022 when a post-only order would cross, -2019 without margin.
     """
     listing, trading = floor.listings[order.symbol], floor.trading[order.api_key]
+    if order.amendments >= _MAX_AMENDMENTS:
+        raise VenueError(-5026, "Exceed maximum modify order limit.")
     if price == order.price and quantity == order.quantity:
         raise VenueError(-5027, "No need to modify the order.")
     if quantity <= order.filled:
@@ -132,6 +138,7 @@ def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int)
     life.expose(order, sign=-1)
     _move(order, listing, price=price, quantity=quantity)
     order.updated_ms = now_ns // 1_000_000
+    order.amendments += 1
     life.expose(order, sign=1)
     floor.ledger.add_order("amend", now_ns, order=order)
     life.tell(floor, order, "AMENDMENT")
@@ -142,6 +149,9 @@ def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int)
 def _check_amendment(floor: Floor, trading: Trading, *, order: Order, price: int, quantity: int) -> None:
     listing = floor.listings[order.symbol]
     listing.rules.check_notional(price, quantity, reduce_only=order.reduces)
+    mark = listing.market.mark()
+    if mark and price != order.price:
+        listing.rules.check_percent_price(price, mark, buy=order.is_buy)
     if order.request.time_in_force is TimeInForce.GTX and would_take(listing, price, buy=order.is_buy):
         raise VenueError(
             -5022, "Due to the order could not be executed as maker, the Post Only order will be rejected."

@@ -131,6 +131,11 @@ class SymbolRules:
         if not buy and price < (limit := int(mark * self.multiplier_down)):
             raise VenueError(-4024, f"Limit price can't be lower than {self.prices.text(limit)}.")
 
+    def check_counterparty(self, touch: int, mark: int, *, buy: bool) -> None:
+        """-4131: the best price that a market order would take is too far from the mark price."""
+        if mark and (touch > mark * self.multiplier_up if buy else touch < mark * self.multiplier_down):
+            raise VenueError(-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
+
 
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Base and quote asset of a symbol name; unknown quotes count as USDT."""

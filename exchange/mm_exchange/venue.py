@@ -72,11 +72,13 @@ class Venue:
         listing.funding.interval_ms = funding_interval_ms
         return listing
 
-    def add_account(self, api_key: str, secret: str, *, balances: Mapping[str, int], now_ns: int) -> Account:
-        """Open an account: one-way, cross margin, single asset. Balances in money atoms by asset."""
+    def add_account(
+        self, api_key: str, secret: str, *, balances: Mapping[str, int], now_ns: int, fees: Fees | None = None
+    ) -> Account:
+        """Open an account: one-way, cross margin, single asset. Balances in money atoms; `fees` where not the venue's."""
         if api_key in self.trading:
             raise ValueError(f"an account with the apiKey {api_key!r} exists already")
-        account = Account(api_key, secret.encode(), balances=balances, fees=self.floor.fees)
+        account = Account(api_key, secret.encode(), balances=balances, fees=fees or self.floor.fees)
         self.trading[api_key] = Trading(account)
         detail = {"balances": {asset: MONEY.text(amount) for asset, amount in balances.items()}}
         self.ledger.add("account", now_ns, api_key=api_key, status="CREATED", detail=detail)

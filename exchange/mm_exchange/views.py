@@ -67,11 +67,12 @@ def trade_row(trade: AccountTrade) -> dict[str, Any]:
 
 
 def income_row(income: Income) -> dict[str, Any]:
-    """One item of `income`."""
+    """One item of `income`; what no trade made says its kind where the trade's id would be."""
+    trade = str(income.trade_id) if income.trade_id else ""
     return {
         "symbol": income.symbol, "incomeType": income.kind, "income": MONEY.text(income.amount),
-        "asset": income.asset, "info": str(income.trade_id or ""), "time": income.time_ms,
-        "tranId": income.transaction_id, "tradeId": str(income.trade_id or ""),
+        "asset": income.asset, "info": trade or income.kind, "time": income.time_ms,
+        "tranId": income.transaction_id, "tradeId": trade,
     }  # fmt: skip
 
 

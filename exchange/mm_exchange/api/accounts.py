@@ -32,11 +32,13 @@ def _assets(call: Call) -> list[dict[str, Any]]:
 
 
 def _totals(call: Call) -> dict[str, str]:
-    """Totals over USD wallets; single-asset mode counts them at par."""
+    """Totals over USD wallets at par. What is available is counted once where the wallets are shared."""
     rows = views.asset_rows(call.venue, call.trading)
 
     def total(name: str) -> str:
-        return MONEY.text(sum(int(row[name]) for row in rows))
+        amounts = [int(row[name]) for row in rows]
+        shared = call.account.multi_assets and name in ("availableBalance", "maxWithdrawAmount")
+        return MONEY.text(max(amounts, default=0) if shared else sum(amounts))
 
     return {
         "totalInitialMargin": total("initialMargin"), "totalMaintMargin": total("maintMargin"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mm_exchange.scales import MONEY, to_decimal
+from mm_exchange.accounts import Fees
+from mm_exchange.scales import MONEY, Scale, to_decimal
 from mm_exchange.signing import KeyType, key_type
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 _MAX_KEY = 128
 
 
+class FeeSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """Commission rates of one account, as `commissionRate` shows them: "0.0002" is 0.02 %. A rebate is negative."""
+
+    maker: str
+    taker: str
+
+
 class AccountSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """An account as it is asked for; keys are made up when absent. `public_key` is PEM, Ed25519 or RSA."""
 
@@ -25,6 +33,7 @@ class AccountSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     api_secret: str | None = None
     public_key: str | None = None
     ed25519_public_key: str | None = msgspec.field(name="ed25519PublicKey", default=None)
+    fees: FeeSpec | None = None
     balances: dict[str, str] = msgspec.field(default_factory=lambda: {"USDT": "10000"})
 
 
@@ -41,9 +50,20 @@ def open_account(exchange: Exchange, spec: AccountSpec) -> dict[str, Any]:
     balances = {asset: MONEY.exact(to_decimal(text)) for asset, text in spec.balances.items()}
     if any(amount < 0 for amount in balances.values()):
         raise ValueError("balances must not be negative")
-    account = exchange.venue.add_account(api_key, secret, balances=balances, now_ns=exchange.now_ns())
+    account = exchange.venue.add_account(
+        api_key, secret, balances=balances, now_ns=exchange.now_ns(), fees=_fees(spec.fees)
+    )
     shown = {asset: MONEY.text(amount) for asset, amount in account.wallets.items()}
     return {"apiKey": api_key, **told, "balances": shown}
+
+
+def _fees(spec: FeeSpec | None) -> Fees | None:
+    if spec is None:
+        return None
+    try:
+        return Fees(Scale(6).exact(to_decimal(spec.maker)), Scale(6).exact(to_decimal(spec.taker)))
+    except ValueError as error:
+        raise ValueError(f"fees: {error}; rates have at most six decimals") from error
 
 
 def _secret(spec: AccountSpec) -> tuple[str, dict[str, str]]:
