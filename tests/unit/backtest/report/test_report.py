@@ -62,8 +62,15 @@ def made():
 
 
 @pytest.fixture(scope="module")
-def document(made, tmp_path_factory):
-    return _written(tmp_path_factory.mktemp("report"), made)
+def folder(made, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "made-by-the-report"
+    write(made, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def document(folder):
+    return Document((folder / "report.html").read_text())
 
 
 def test_the_market_chart_draws_the_recorded_touch_quotes_and_fills(made, document):
@@ -127,10 +134,9 @@ def test_a_halted_run_says_so_on_top(document):
     assert "stop loss: -20.4 USDT </script> & more" in document.text
 
 
-def test_no_resource_is_outside_and_the_page_forbids_itself_any(document, made, tmp_path):
+def test_no_resource_is_outside_and_the_page_forbids_itself_any(document, made, folder):
     assert [value for value in document.resources if value] == []
-    write(made, tmp_path)
-    text = (tmp_path / "report.html").read_text()
+    text = (folder / "report.html").read_text()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
     assert "default-src 'none'" in policy
     assert not re.search(r"https?:|\*|'self'", policy)
@@ -138,10 +144,9 @@ def test_no_resource_is_outside_and_the_page_forbids_itself_any(document, made, 
     assert not re.search(r"https?://|//[a-z]+\.[a-z]+/|@import|url\(", own)
 
 
-def test_pictures_are_drawn_without_a_browser(tmp_path, made):
-    write(made, tmp_path)
+def test_pictures_are_drawn_without_a_browser(folder):
     for name in PICTURES:
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -189,13 +194,12 @@ def test_every_chart_has_a_name_of_its_own(made):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here to open the report in")
-def test_a_browser_draws_every_chart_at_phone_width_without_the_network(tmp_path, made):
-    write(made, tmp_path)
+def test_a_browser_draws_every_chart_at_phone_width_without_the_network(tmp_path, folder):
     # What the page became is read back from the document; a script that failed or a fetch would have left charts out.
     done = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000", "--window-size=390,3000", "--dump-dom",
-         f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "report.html").as_uri()],
+         f"--user-data-dir={tmp_path / 'profile'}", (folder / "report.html").as_uri()],
         check=True, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert done.stdout.count('class="plot-container') == 10
