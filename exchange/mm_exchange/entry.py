@@ -126,6 +126,7 @@ def amend(floor: Floor, order: Order, *, price: int, quantity: int, now_ns: int)
 
     Raises -5026 after 10,000 amendments, -5027 when nothing changes, -4016 or -4024 too far from the mark, -5022 when a
     post-only order would cross, -2019 without margin.
+    """
     listing, trading = floor.listings[order.symbol], floor.trading[order.api_key]
     if order.amendments >= _MAX_AMENDMENTS:
         raise VenueError(-5026, "Exceed maximum modify order limit.")
