@@ -4,7 +4,10 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mm_exchange import margins
 from mm_exchange.accounts import Fees, Position, margin_of
 from mm_exchange.brackets import BRACKETS, SMALL_BRACKETS, maintenance
 from mm_exchange.rules import rules_for
@@ -58,3 +61,36 @@ def test_maintenance_margin_is_continuous_over_the_brackets(table):
         at = MONEY.exact(Decimal(lower.cap))
         assert abs(maintenance(table, at + 1) - maintenance(table, at)) <= 1
         assert upper.floor == lower.cap
+
+
+LOTS = st.integers(1, 4_000).map(lambda lots: lots * ETH)
+ENTRIES = st.integers(10_00, 3000_00)
+
+
+@given(
+    long=LOTS,
+    entry=ENTRIES,
+    short=st.none() | LOTS,
+    other=ENTRIES,
+    part=st.integers(1, 300),
+    sign=st.sampled_from([1, -1]),
+)
+def test_at_the_liquidation_price_balance_and_maintenance_margin_meet(long, entry, short, other, *, part, sign):
+    positions = [Position(RULES)]
+    positions[0].trade(sign * long, entry)
+    if short is not None:
+        positions.append(Position(RULES))
+        positions[1].trade(-sign * short, other)
+    backing = abs(positions[0].cost) * part // 1000
+    price = margins.solve(positions, backing)
+    if not price:
+        return
+    units = price * 100
+    below, above = int(units), int(units) + 1
+
+    def left(mark):
+        needed = sum(position.maintenance(mark) for position in positions)
+        return backing + sum(position.unrealized(mark) for position in positions) - needed
+
+    # Between the two ticks around the price the margin that is left changes its sign (or is nothing to speak of).
+    assert left(below) * left(above) <= 0 or min(abs(left(below)), abs(left(above))) < MONEY.one // 100

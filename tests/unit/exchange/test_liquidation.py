@@ -62,7 +62,7 @@ def where_margin_meets_maintenance(wallet, quantity, entry):
     ("wallet", "size", "leverage"), [(100, 5, 20), (1_000, 100, 50), (4_000, 700, 100), (9_000, 5_900, 75)]
 )
 @pytest.mark.parametrize("isolated", [False, True])
-def test_the_liquidation_price_is_the_published_formulas(world, side, wallet, size, leverage, isolated):
+def test_the_liquidation_price_is_the_published_formulas(world, side, wallet, *, size, leverage, isolated):
     world.book({99_99: 10**7}, {100_01: 10**7})
     trading = trader(world, usdt=wallet, leverage=leverage, isolated=isolated)
     world.market(side, size * ETH, trading=trading)
