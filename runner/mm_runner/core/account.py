@@ -473,7 +473,7 @@ class Account:
         """Send what is due: queries of doubtful orders, reconciliation."""
         now_ns = now.boot_ns
         tracker = self.tracker
-        if tracker.live:
+        if now_ns >= tracker.next_due_ns():
             for order in tracker.overdue(now_ns):
                 self._outbox.log("order_unknown", clientOrderId=order.client_order_id, error="never answered")
             for order in tracker.queries(now_ns):

@@ -69,7 +69,7 @@ class Desk:
     def repeat_cancels(self, now_ns: int) -> None:
         """Cancels that failed are repeated until the order's end is proven."""
         for order in self.account.tracker.live.values():
-            if order.cancel_wanted:
+            if order.cancel_wanted and not order.cancel_in_flight:
                 self._cancel(order, now_ns, reason="repeat")
 
     def _cancel(self, order: Order, now_ns: int, *, reason: str) -> bool:

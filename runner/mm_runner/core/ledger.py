@@ -75,12 +75,14 @@ class Ledger:
     @property
     def low(self) -> int:
         """The lowest position that may be true."""
-        return min(self.own, self.venue)
+        own, venue = self.own, self.venue
+        return own if own == venue else min(own, venue)
 
     @property
     def high(self) -> int:
         """The highest position that may be true."""
-        return max(self.own, self.venue)
+        own, venue = self.own, self.venue
+        return own if own == venue else max(own, venue)
 
     @property
     def position(self) -> int:

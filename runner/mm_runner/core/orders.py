@@ -272,14 +272,14 @@ class Tracker:
         """The instant at which an order may want to be asked for, given up on, or cancelled again."""
         due = NEVER_NS
         for order in self.live.values():
-            if order.query_wanted and not order.query_in_flight:
-                due = min(due, order.query_ns)
-            if not order.acknowledged and not order.unknown:
-                due = min(due, order.sent_ns + _ANSWER_BOUND_NS)
+            if order.query_wanted and not order.query_in_flight and order.query_ns < due:
+                due = order.query_ns
+            if not order.acknowledged and not order.unknown and order.sent_ns + _ANSWER_BOUND_NS < due:
+                due = order.sent_ns + _ANSWER_BOUND_NS
             if order.cancel_in_flight:
                 due = min(due, order.cancel_ns + _ANSWER_BOUND_NS)
-            elif order.cancel_wanted:
-                due = min(due, order.cancel_after_ns)
+            elif order.cancel_wanted and order.cancel_after_ns < due:
+                due = order.cancel_after_ns
         return due
 
     def cancellable(self, order: Order, now_ns: int) -> bool:

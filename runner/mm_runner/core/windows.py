@@ -26,7 +26,7 @@ class MinuteBudget:
         times = self._times
         while times and times[0] <= now_ns - MINUTE:
             times.popleft()
-        return max(0, limit - len(times))
+        return limit - len(times) if len(times) < limit else 0
 
     def spend(self, now_ns: int) -> None:
         """Count one, whether or not it fits: what must go out goes out, and is counted."""

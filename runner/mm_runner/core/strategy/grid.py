@@ -89,12 +89,14 @@ def _side(side: Side, view: View, quote: QuoteSettings, *, lean: Lean) -> tuple[
     grinding = abs(inventory) >= quote.grinding
     base = quote.base_lots * (1 - abs(inventory)) if grinding and not reducing else float(quote.base_lots)
     wanted: list[Wanted] = []
+    factor = 1.0  # multiplied up, not `ratio ** level`: the power function is the one float operation that differs between machines
     for level, distance in enumerate(lean.distances):
         price = _rounded(centre * (1 - sign * (half + distance)), sign)
         if level == 0 and reducing and abs(inventory) >= quote.pinning:
             price = _pinned(price, view, sign=sign, inside=grinding)
         price = _passive(price, view, sign=sign, post_only=quote.post_only)
-        lots = int(base * quote.size_ratio**level + 0.5)
+        lots = int(base * factor + 0.5)
+        factor *= quote.size_ratio
         if level == 0 and _takes_profit(side, view, quote):
             lots = max(lots, abs(view.position))
         _add(wanted, side, price, lots=lots, quote=quote)

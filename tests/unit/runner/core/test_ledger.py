@@ -134,7 +134,8 @@ def test_settling_tells_by_how_much_it_was_wrong():
 def test_equity_does_not_jump_while_a_fill_is_told_only_half():
     ledger = make_ledger(position=100, entry="2700")
     ledger.wallet = Decimal(1000)
-    assert ledger.equity(Decimal(2680)) == Decimal(998)
+    assert ledger.hold_equity(Decimal(2680)) == Decimal(998)
+    assert ledger.equity(Decimal(2600)) == Decimal(990), "whoever only reads changes nothing that is held"
     ledger.on_filled(Side.SELL, 100, price=268_000, time_ms=5, now_ns=5)
     assert ledger.equity(Decimal(2680)) == Decimal(998)  # not 1000: the realised loss is on its way
     ledger.wallet = Decimal(998)
