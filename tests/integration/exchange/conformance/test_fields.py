@@ -191,18 +191,25 @@ async def test_market_streams(trader, receive, row):
         check(row, await receive(socket, seconds=10))
 
 
-async def test_user_events(trader, receive):
-    events = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/TRADE_LITE/ACCOUNT_CONFIG_UPDATE/listenKeyExpired"
-    async with await trader.user_stream(events) as socket:
-        await trader.call("POST", "/fapi/v1/leverage", symbol="QUIETUSDT", leverage=9)
-        await trader.market("BUY", "1")
-        expiry = {"kind": "listen-key-expired", "target": "user-stream", "params": {"apiKey": trader.key}}
-        await trader.admin("POST", "/admin/faults", expiry)
+async def test_user_events(open_account, receive):
+    poor = await open_account(balances={"USDT": "100"})
+    events = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/TRADE_LITE/ACCOUNT_CONFIG_UPDATE/MARGIN_CALL/listenKeyExpired"
+    async with await poor.user_stream(events) as socket:
+        await poor.call("POST", "/fapi/v1/leverage", symbol="QUIETUSDT", leverage=9)
+        await poor.market("BUY", "1")
+        # Deep under water, with just enough left not to be liquidated.
+        under_water = {"apiKey": poor.key, "symbol": "QUIETUSDT", "quantity": "9", "price": "109.80"}
+        await poor.admin("POST", "/admin/positions", under_water)
         seen = {}
-        while "listenKeyExpired" not in seen:
+        while "MARGIN_CALL" not in seen:
             event = await receive(socket)
             seen[event.pop("e")] = event
-        await trader.admin("DELETE", "/admin/faults")
+        expiry = {"kind": "listen-key-expired", "target": "user-stream", "params": {"apiKey": poor.key}}
+        await poor.admin("POST", "/admin/faults", expiry)
+        event = await receive(socket, lambda frame: frame["e"] == "listenKeyExpired")
+        seen[event.pop("e")] = event
+        await poor.admin("DELETE", "/admin/faults")
+        await poor.admin("POST", "/admin/positions", under_water | {"quantity": "-10", "price": "100"})
     assert {f"user {name}" for name in seen} == {row for row in ROWS if row.startswith("user ")}
     for name, event in seen.items():
         check(f"user {name}", event)

@@ -167,6 +167,19 @@ async def streams(report, ex):
     await report.wait("watch_mark_price", ex.watch_mark_price(ETH))
     await report.wait("watch_mark_prices", ex.watch_mark_prices([ETH]))
     await report.wait("watch_ohlcv", ex.watch_ohlcv(ETH, "1m"))
+    await report.wait("watch_liquidations_idle", quiet(ex.watch_liquidations(ETH)))
+    await report.wait("un_watch_trades", ex.un_watch_trades(ETH))
+    await report.wait("un_watch_ticker", ex.un_watch_ticker(ETH))
+    await report.wait("un_watch_ohlcv", ex.un_watch_ohlcv(ETH, "1m"))
+
+
+async def quiet(awaitable):
+    """A stream of rare events: subscribed, and silent."""
+    try:
+        async with asyncio.timeout(1):
+            return await awaitable
+    except TimeoutError:
+        return "silent"
 
 
 async def user(report, ex, admin):

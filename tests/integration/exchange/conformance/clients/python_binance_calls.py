@@ -3,6 +3,7 @@
 import asyncio
 
 from binance import AsyncClient, BinanceSocketManager
+from binance.ws.depthcache import FuturesDepthCacheManager
 from recording import Admin, Report, world
 
 ETH, QUIET = "ETHUSDT", "QUIETUSDT"
@@ -194,6 +195,15 @@ async def streams(report, it):
     )
 
 
+async def depth_cache(report, it):
+    async def first():
+        async with FuturesDepthCacheManager(it, ETH) as socket:
+            cache = await socket.recv()
+            return {"bids": cache.get_bids(), "asks": cache.get_asks()}
+
+    await report.wait("futures_depth_cache_manager", first())
+
+
 async def user(report, it, admin):
     manager = BinanceSocketManager(it)
     async with manager.futures_user_socket() as socket:
@@ -266,6 +276,7 @@ async def main():
         await margin_and_modes(report, it)
         await histories(report, it)
         await streams(report, it)
+        await depth_cache(report, it)
         await user(report, it, admin)
         await ws_api(report, it)
         await report.wait("futures_stream_close", it.futures_stream_close(await it.futures_stream_get_listen_key()))
