@@ -60,7 +60,7 @@ _FORCE = click.option("--force", is_flag=True, help="Write into a folder that is
 
 
 class Sentences(click.Group):
-    """Says what a person can mend as a sentence, and ends with 2."""
+    """Says what a person can mend as a sentence and ends with 2; with 130 after Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -69,6 +69,8 @@ class Sentences(click.Group):
         except BacktestError as error:
             click.echo(f"mm-backtest: {error}", err=True)
             sys.exit(EXIT_USAGE)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
 
 
 @click.group(

@@ -46,9 +46,9 @@ class DecisionLog:
         return self._digest.hexdigest()
 
     def close(self) -> None:
-        """Write what is left."""
-        self._flush()
+        """Write what is left; may be called again."""
         if self._file is not None:
+            self._flush()
             self._file.close()
             self._file = None
 

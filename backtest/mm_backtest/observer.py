@@ -108,6 +108,8 @@ class Observer:
     book: BookWatch = field(default_factory=BookWatch)
     counts: Tally[str] = field(default_factory=Tally)
     shown: list[Violation] = field(default_factory=list)
+    kinds: Tally[str] = field(default_factory=Tally)
+    """Entries of the ledger by kind."""
     position: Decimal = Decimal(0)
     max_abs_position: Decimal = Decimal(0)
     _limits: Limits = field(init=False)
@@ -231,6 +233,7 @@ class Observer:
 
     def recorded(self, entry: Entry) -> None:
         """One entry of the exchange's ledger, in order."""
+        self.kinds[entry.kind] += 1
         match entry.kind:
             case "order":
                 self._accepted(entry)

@@ -94,7 +94,7 @@ def run_backtest(spec: MarketMakerSpec, tape: Tape, options: Options, *, out: Pa
         out: where the decision log goes; None: nowhere.
 
     Raises:
-        BacktestError: nothing to play, or the venue refuses the set-up.
+        BacktestError: nothing to play, the venue refuses the set-up, or a file fails.
     """
     conditions = options.conditions()
     start_ns = tape.start_ns + int(options.stretch.start * 1e9)
@@ -102,7 +102,12 @@ def run_backtest(spec: MarketMakerSpec, tape: Tape, options: Options, *, out: Pa
     world = World(spec, tape.rules, conditions, decisions=decisions, start_ns=start_ns)
     with _undisturbed():
         wall, cpu = time.perf_counter(), time.process_time()
-        world.run(tape.steps(options.stretch))
+        try:
+            world.run(tape.steps(options.stretch))
+        except OSError as error:
+            raise BacktestError(f"reading {tape.path} or writing the decision log failed: {error}") from error
+        finally:
+            decisions.close()
         timing = Timing(time.perf_counter() - wall, time.process_time() - cpu)
     if world.loop.frames < 2:
         raise BacktestError(f"nothing to play: {tape.path} holds no event of {spec.symbol} in the wanted stretch")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter as Tally
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +29,7 @@ def summarize(world: World, timing: Timing, *, tape: str, conditions: dict[str, 
     Amounts are JSON numbers in quote units with at most eight decimals, sums are exact before they are printed.
     """
     money, rules, observer = Money.of(world.counter), world.counter.rules, world.observer
-    kinds = Tally(entry.kind for entry in world.venue.ledger.read())
+    kinds = observer.kinds
     frames = world.loop.frames
     return {
         "frames": frames,

@@ -107,7 +107,6 @@ class World:
         grace_ns = self.loop.now_ns + self.spec.shutdown.grace_seconds * 1_000_000_000
         self.loop.run_on(grace_ns, until=lambda: self._drained is not None)
         self.observer.ended(self.loop.now_ns)
-        self.decisions.close()
 
     @property
     def zero_own_orders(self) -> bool:
