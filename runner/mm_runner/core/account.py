@@ -344,23 +344,28 @@ class Account:
 
     def on_report(self, event: OrderReport, now: Instant) -> Order | None:
         """ORDER_TRADE_UPDATE of any order of the symbol; returns the own order it speaks of."""
-        cid = ClientOrderId.parse(event.client_order_id)
-        if cid is None or cid.claim_prefix != self.order_prefix:
-            if event.execution_type == "TRADE":
-                self._outbox.log("foreign_trade", position=self.spelling.quantity(self.ledger.position))
-            return None
-        self._see_epoch(cid.epoch)
         order = self.tracker.get(event.client_order_id)
         if order is None:
-            if self.epoch and cid.epoch <= self.epoch:
-                self.proof.reset()
-                self.want_reconcile("unknown_own_order", now.boot_ns)
+            self._on_untracked(event, now)
             return None
+        self._see_epoch(order.epoch)
         fill = event.last_price or order.price, event.transaction_ms
         self._fold(order, event.status, event.executed, order_id=event.order_id, fill=fill, now=now)
         if event.trade_id and event.last_lots > 0:
             self._on_own_trade(order, event, now)
         return order
+
+    def _on_untracked(self, event: OrderReport, now: Instant) -> None:
+        """Somebody else's order, or one of ours that this process does not know: then the account is read."""
+        cid = ClientOrderId.parse(event.client_order_id)
+        if cid is None or cid.claim_prefix != self.order_prefix:
+            if event.execution_type == "TRADE":
+                self._outbox.log("foreign_trade", position=self.spelling.quantity(self.ledger.position))
+            return
+        self._see_epoch(cid.epoch)
+        if self.epoch and cid.epoch <= self.epoch:
+            self.proof.reset()
+            self.want_reconcile("unknown_own_order", now.boot_ns)
 
     def on_account(self, event: AccountReport, now: Instant) -> None:
         """ACCOUNT_UPDATE."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from mm_runner.core.messages import OrderType, Side, TimeInForce, VenueStatus
 from mm_runner.core.settings import NEVER_NS
@@ -51,8 +52,7 @@ _FINAL: Final = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Order:
+class Order(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """One own order. Lots and ticks; `*_ns` on CLOCK_BOOTTIME."""
 
     client_order_id: str
