@@ -81,11 +81,10 @@ class Funding:
             self._samples += 1
             self._weighted += self._samples * premium
 
-    def settle(self, mark: int) -> Settled:
-        """Close the period at its time; the next one begins without samples."""
-        settled = Settled(self.next_ms, self.rate(), mark)
+    def settle(self, time_ms: int, mark: int) -> Settled:
+        """Close the period at a time; the next one begins without samples."""
+        settled = Settled(time_ms, self.rate(), mark)
         self.history.append(settled)
-        self.next_ms += self.interval_ms
         self._samples = self._weighted = 0
         return settled
 
@@ -132,12 +131,14 @@ def run(floor: Floor, now_ns: int) -> None:
             # The first look may fall on a settlement's very moment.
             funding.next_ms = _next_multiple(now_ms - 1, funding.interval_ms)
         while funding.next_ms <= now_ms:
-            _settle(floor, listing, now_ns=now_ns)
+            settle(floor, listing, time_ms=funding.next_ms, now_ns=now_ns)
+            funding.next_ms += funding.interval_ms
         funding.sample(listing, now_ms)
 
 
-def _settle(floor: Floor, listing: Listing, *, now_ns: int) -> None:
-    settled = listing.funding.settle(listing.market.mark())
+def settle(floor: Floor, listing: Listing, *, time_ms: int, now_ns: int) -> None:
+    """Let every position of a symbol pay or get the rate of now, in the name of a settlement time."""
+    settled = listing.funding.settle(time_ms, listing.market.mark())
     for trading in floor.trading.values():
         for position in trading.account.sides(listing.rules.symbol):
             if position.quantity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_exchange import algos, entry, fills, life, margins, modes, settings, timers, wallets
+from mm_exchange import algos, entry, fills, funding, life, margins, modes, settings, timers, wallets
 from mm_exchange.accounts import Account, Fees
 from mm_exchange.entry import Origin
 from mm_exchange.floor import Floor, Listing
@@ -217,6 +217,10 @@ class Venue:
     def set_countdown(self, trading: Trading, symbol: str, *, countdown_ms: int, now_ns: int) -> None:
         """Arm, refresh or (0) disarm the dead-man switch of an account and symbol."""
         settings.set_countdown(self.floor, trading, symbol=symbol, countdown_ms=countdown_ms, now_ns=now_ns)
+
+    def settle_funding(self, symbol: str, *, now_ns: int) -> None:
+        """Settle a symbol's funding now, once, beside its times (for tests)."""
+        funding.settle(self.floor, self.listing(symbol), time_ms=now_ns // 1_000_000, now_ns=now_ns)
 
     def transfer(self, trading: Trading, asset: str, *, amount: int, now_ns: int) -> None:
         """Deposit (positive) or withdraw money atoms; -2018."""

@@ -14,6 +14,7 @@ from mm_exchange.errors import VenueError
 from mm_exchange.faults import FaultSpec
 from mm_exchange.scales import MONEY, to_decimal
 from mm_exchange.server import accounts
+from mm_exchange.server.money import Money
 from mm_exchange.server.page import Page
 from mm_exchange.server.rows import order_row, position_row
 
@@ -84,6 +85,7 @@ class AdminServer:
             ]
         )
         app.add_routes(Page(self._exchange, self._sockets).routes())
+        app.add_routes(Money(self._exchange).routes())
         return app
 
     async def health(self, _request: web.Request) -> web.Response:
