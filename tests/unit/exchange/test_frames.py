@@ -116,3 +116,72 @@ def test_a_stream_that_nobody_listens_to_any_more_is_closed(hub):
     hub.publish(trade(1, 99_00, 1), 0)
     assert ear.frames == []
     assert not hub.subscribe("nope@trade", ear, now_ms=0)
+
+
+MINUTE = 1_790_000_040_000
+
+
+def traded(world, hub, at_ms, price, number):
+    trade = Trade("ETHUSDT", at_ms, at_ms, number, price, 1_000, buyer_is_maker=False)
+    world.venue.on_market(trade, at_ms * 10**6)
+    hub.publish(trade, at_ms)
+
+
+def test_a_candle_is_told_when_it_changes_and_once_more_when_it_is_over(world, hub):
+    ear = listen(hub, "ethusdt@kline_1m", now_ms=MINUTE)
+    hub.tick(MINUTE)
+    assert ear.heard == []
+    traded(world, hub, MINUTE + 10, 100_00, 1)
+    traded(world, hub, MINUTE + 20, 101_00, 2)
+    for at in range(MINUTE + 250, MINUTE + 60_000, 250):
+        hub.tick(at)
+    (only,) = ear.heard
+    assert (only["k"]["o"], only["k"]["c"], only["k"]["n"], only["k"]["x"]) == ("100.00", "101.00", 2, False)
+    hub.tick(MINUTE + 60_250)
+    over, fresh = (frame["k"] for frame in ear.heard[1:])
+    assert (over["t"], over["x"], over["v"], over["f"], over["L"]) == (MINUTE, True, "2.000", 1, 2)
+    # The next one opens where the last trade was, and nothing has traded in it yet.
+    assert (fresh["t"], fresh["x"], fresh["o"], fresh["n"], fresh["f"]) == (MINUTE + 60_000, False, "101.00", 0, -1)
+
+
+def test_the_array_of_tickers_holds_what_changed_since_the_last_one(world, hub):
+    ear = listen(hub, "!ticker@arr", now_ms=MINUTE)
+    hub.tick(MINUTE)
+    ear.frames.clear()
+    hub.tick(MINUTE + 1_000)
+    assert ear.heard == []
+    traded(world, hub, MINUTE + 1_500, 100_00, 1)
+    hub.tick(MINUTE + 2_000)
+    ((ticker,),) = ear.heard
+    assert (ticker["e"], ticker["s"], ticker["c"], ticker["n"]) == ("24hrTicker", "ETHUSDT", "100.00", 1)
+
+
+def test_stream_and_history_know_an_aggregate_by_the_same_id(world, hub):
+    ear = listen(hub, "ethusdt@aggTrade", now_ms=MINUTE)
+    for number, price in enumerate((100_00, 100_00, 101_00), start=1):
+        traded(world, hub, MINUTE, price, number)
+    hub.tick(MINUTE + 100)
+    kept = hub.statistics.of("ETHUSDT").aggregates
+    assert [(frame["a"], frame["f"], frame["l"]) for frame in ear.heard] == [
+        (row.aggregate_id, row.first_id, row.last_id) for row in kept
+    ]
+    assert [frame["q"] for frame in ear.heard] == ["2.000", "1.000"]
+
+
+def test_liquidations_are_told_on_the_symbols_stream_and_on_everybodys(world, hub):
+    one, every = listen(hub, "ethusdt@forceOrder"), listen(hub, "!forceOrder@arr")
+    hub.tell("ETHUSDT", "forceOrder", {"e": "forceOrder"})
+    hub.tell_all("!forceOrder@arr", {"e": "forceOrder"})
+    hub.tell("NOPE", "forceOrder", {})
+    assert one.heard == every.heard == [{"e": "forceOrder"}]
+    assert one.frames[0].wrapped == b'{"stream":"ethusdt@forceOrder","data":{"e":"forceOrder"}}'
+
+
+def test_a_stream_without_listeners_is_closed(world, hub):
+    ear = listen(hub, "!markPrice@arr@1s", now_ms=MINUTE)
+    hub.tick(MINUTE)
+    assert [row["s"] for row in ear.heard[0]] == ["ETHUSDT"]
+    hub.unsubscribe("!markPrice@arr@1s", ear)
+    hub.unsubscribe("!markPrice@arr@1s", ear)
+    hub.tick(MINUTE + 1_000)
+    assert len(ear.frames) == 1
