@@ -70,21 +70,21 @@ def _check(floor: Floor, trading: Trading, *, request: OrderRequest, listing: Li
     known = trading.by_client_id.get((request.symbol, request.client_order_id))
     if known is not None and known.live:
         raise VenueError(-4116, "ClientOrderId is duplicated.")
-    price = _checked_price(trading, request, listing=listing)
+    mark = listing.market.mark()
+    price = _checked_price(trading, request, listing=listing, mark=mark)
     rules.check_notional(price, request.quantity, reduce_only=request.reduces)
     position = trading.account.position(rules, request.position_side)
     if request.reduces:
         _check_reduces(position, request, buy=buy)
     else:
-        quantity = request.quantity if buy else -request.quantity
-        margins.check(floor, trading, position=position, price=price, quantity=quantity)
+        value = rules.notional(price, request.quantity if buy else -request.quantity)
+        margins.check(floor, trading, position=position, value=value, mark=mark)
     _check_time_in_force(request, listing, api_key=trading.account.api_key)
 
 
-def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing) -> int:
+def _checked_price(trading: Trading, request: OrderRequest, *, listing: Listing, mark: int) -> int:
     """The price an order is valued at: its own, or the touch it would take."""
     rules, market, buy = listing.rules, listing.market, request.side is Side.BUY
-    mark = market.mark()
     if request.type is not OrderType.LIMIT:
         touch = market.best_ask() if buy else market.best_bid()
         if touch is None:
@@ -160,10 +160,11 @@ def _check_amendment(floor: Floor, trading: Trading, *, order: Order, price: int
     if order.reduces:
         return
     rest = quantity - order.filled
+    value = listing.rules.notional(price, rest if order.is_buy else -rest)
     # The order stands aside while its margin is counted anew.
     life.expose(order, sign=-1)
     try:
-        margins.check(floor, trading, position=order.position, price=price, quantity=rest if order.is_buy else -rest)
+        margins.check(floor, trading, position=order.position, value=value, mark=mark)
     finally:
         life.expose(order, sign=1)
 

@@ -57,11 +57,9 @@ def available(floor: Floor, trading: Trading, asset: str) -> int:
     return max(0, total)
 
 
-def check(floor: Floor, trading: Trading, *, position: Position, price: int, quantity: int) -> None:
-    """-2019 unless the account can carry a further signed quantity at a price, -2027 beyond what the leverage allows."""
+def check(floor: Floor, trading: Trading, *, position: Position, value: int, mark: int) -> None:
+    """-2019 unless the account can carry further orders of a signed notional, -2027 beyond what the leverage allows."""
     rules = position.rules
-    value = rules.notional(price, quantity)
-    mark = floor.listings[rules.symbol].market.mark()
     now = position.worst(mark)
     then = position.worst(mark, bids=max(0, value), asks=max(0, -value))
     if then <= now:
