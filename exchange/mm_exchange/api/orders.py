@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from mm_exchange.api.order_terms import parse_order
 from mm_exchange.api.params import Params
 from mm_exchange.errors import VenueError, invalid_parameter, mandatory, no_such_order
+from mm_exchange.orders import Order, Side
 from mm_exchange.venue import OrderName
 from mm_exchange.views import order_ack, order_query, order_result
 
 if TYPE_CHECKING:
     from mm_exchange.api.core import Call
-    from mm_exchange.orders import Order
 
 _BATCH_PLACE = 5
 _BATCH_CANCEL = 10
@@ -35,9 +35,16 @@ def _place(call: Call, params: Params) -> dict[str, Any]:
 
 
 def test_place(call: Call) -> dict[str, Any]:
-    """POST /fapi/v1/order/test: the same checks of the parameters, no order."""
-    parse_order(call.venue, call.params, now_ms=call.now_ms)
-    return {}
+    """POST /fapi/v1/order/test: the same checks of the parameters; what would be acknowledged, without an order id."""
+    request = parse_order(call.venue, call.params, now_ms=call.now_ms)
+    rules = call.venue.listing(request.symbol).rules
+    never = Order(
+        order_id=0, request=request, api_key=call.account.api_key, rules=rules, created_ms=call.now_ms,
+        price=request.price, quantity=request.quantity, arrival=0, updated_ms=call.now_ms,
+        position=call.account.position(rules, request.position_side), is_buy=request.side is Side.BUY,
+        reduces=request.reduces,
+    )  # fmt: skip
+    return order_ack(never)
 
 
 def place_batch(call: Call) -> list[dict[str, Any]]:

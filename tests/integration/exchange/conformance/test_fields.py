@@ -166,6 +166,8 @@ async def test_replies_about_an_account_with_a_position_and_a_history(trader):
 
 @pytest.mark.parametrize("response", ["ACK", "RESULT"])
 async def test_replies_about_orders(trader, response):
+    check("POST /fapi/v1/order/test", await ask(trader, "POST /fapi/v1/order/test", **LIMIT))
+    assert await ask(trader, "GET /fapi/v1/openOrders", **SYMBOL) == []
     placed = await ask(trader, "POST /fapi/v1/order", **LIMIT, newOrderRespType=response)
     check("POST /fapi/v1/order", placed)
     name = SYMBOL | {"orderId": placed["orderId"]}
