@@ -21,6 +21,7 @@ from mm_backtest.tape import open_tape, seconds_of
 _EXIT_FAILED: Final = 1
 _EXIT_INTERRUPTED: Final = 130
 _KEEP_SECONDS: Final = 2.0
+_FILE_COLUMNS: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ def sweep_all(order: SweepOrder, options: Options) -> int:
     except KeyboardInterrupt:
         interrupted = True
     folds = keep()
-    show(Console(), results, folds, objective=order.objective)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_COLUMNS)
+    show(console, results, folds, objective=order.objective)
     if interrupted:
         return _EXIT_INTERRUPTED
     return 0 if any(one.summary is not None for one in results) else _EXIT_FAILED

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -74,36 +75,65 @@ def show(console: Console, results: Sequence[Result], folds: Sequence[Fold], *, 
     ran = sorted(
         (one for one in results if one.summary is not None), key=lambda one: (-score(one.summary or {}), one.place)
     )
-    names = list(results[0].parameters) if results else []
-    table = Table(
-        title=f"{len(ran)} runs by {objective}" + (f", the best {_SHOWN_ROWS}" if len(ran) > _SHOWN_ROWS else "")
-    )
-    for name in (*names, "tape", "from", objective, "pnl", "fees", "fills", "orders", "maxAbsPosition", "violations"):
-        table.add_column(name, justify="left" if name == "tape" else "right")
+    title = f"{len(ran)} runs by {objective}" + (f", the best {_SHOWN_ROWS}" if len(ran) > _SHOWN_ROWS else "")
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    columns = _columns(results, objective)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "tape" else "right", no_wrap=True)
     for one in ran[:_SHOWN_ROWS]:
-        summary = one.summary or {}
-        table.add_row(
-            *(str(one.parameters[name]) for name in names), Path(one.tape).name, f"{one.stretch.start:.0f} s", f"{score(summary):.4f}",
-            f"{summary['pnl']:.4f}", f"{summary['fees']:.4f}", str(summary["fills"]), str(summary["orders"]),
-            f"{summary['maxAbsPosition']:g}", str(summary["violations"]),
-        )  # fmt: skip
-    console.print(table)
-    failed = [one for one in results if one.summary is None]
-    for one in failed[:_SHOWN_ROWS]:
-        console.print(f"failed: {one.parameters}: {one.error}", style="red", highlight=False)
+        table.add_row(*(cell(one) for cell in columns.values()))
+    if ran:
+        console.print(table)
+    # A combination that is refused fails on each stretch alike: said once.
+    failed = dict.fromkeys(f"{_named(one.parameters)}: {one.error}" for one in results if one.summary is None)
+    for sentence in list(failed)[:_SHOWN_ROWS]:
+        console.print(f"failed: {sentence}", style="red", highlight=False)
     if folds:
         console.print(_fold_table(folds, objective))
 
 
+def _columns(results: Sequence[Result], objective: str) -> dict[str, Callable[[Result], str]]:
+    """What tells the rows apart, and the figures; a column that would say the same in each row is left out."""
+    score = OBJECTIVES[objective]
+    names = list(results[0].parameters) if results else []
+    columns: dict[str, Callable[[Result], str]] = {
+        short: lambda one, name=name: str(one.parameters[name])  # type: ignore[misc]
+        for name, short in zip(names, _short(names), strict=True)
+    }
+    if len({one.tape for one in results}) > 1:
+        columns["tape"] = lambda one: Path(one.tape).name
+    if len({one.stretch for one in results}) > 1:
+        columns["from"] = lambda one: f"{one.stretch.start:.0f} s"
+    columns |= {name: lambda one, name=name: f"{(one.summary or {})[name]:.4f}" for name in ("pnl", "fees")}  # type: ignore[misc]
+    if objective != "pnl":
+        columns[objective] = lambda one: f"{score(one.summary or {}):.4f}"
+    columns |= {name: lambda one, name=name: str((one.summary or {})[name]) for name in ("fills", "orders")}  # type: ignore[misc]
+    columns["max position"] = lambda one: f"{(one.summary or {})['maxAbsPosition']:g}"
+    columns["violations"] = lambda one: str((one.summary or {})["violations"])
+    return columns
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """The last part of each path where that tells them apart."""
+    lasts = [path.rpartition(".")[2] for path in paths]
+    return lasts if len(set(lasts)) == len(lasts) else list(paths)
+
+
+def _named(parameters: Mapping[str, Any]) -> str:
+    shorts = _short(list(parameters))
+    return ", ".join(f"{short}={value}" for short, value in zip(shorts, parameters.values(), strict=True))
+
+
 def _fold_table(folds: Sequence[Fold], objective: str) -> Table:
-    table = Table(title=f"walk-forward by {objective}: chosen on one segment, tested on the next")
-    for name in ("segment", "chosen", "in sample", "out of sample", "best possible there"):
+    table = Table(
+        title=f"walk-forward by {objective}: chosen on one segment, tested on the next", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for name in ("segment", "chosen", "in sample", "out of sample", "best there"):
         table.add_column(name, justify="left" if name == "chosen" else "right")
     for fold in folds:
-        chosen = ", ".join(f"{name}={value}" for name, value in fold.parameters.items())
         table.add_row(
             f"{fold.segment} → {fold.segment + 1}",
-            chosen,
+            _named(fold.parameters),
             f"{fold.in_sample:.4f}",
             _figure(fold.out_of_sample),
             _figure(fold.best_out_of_sample),
