@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mm_exchange.rules import SymbolRules
 
 _INDEX_TIME_CONSTANT_MS = 30_000
+# The transaction time of what has none: before every trade.
+UNTIMED = -1
 
 
 class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +88,7 @@ class Market:
         self.last_trade: Trade | None = None
         self.recent_trades: deque[Trade] = deque(maxlen=1000)
         self.event_ms = 0
+        self._depth_ms = UNTIMED
         self._index: float | None = None
         self._index_ms = 0
 
@@ -97,12 +100,14 @@ class Market:
             self.touch = event
         elif isinstance(event, DepthUpdate):
             self.book.apply(event.last_id, event.bids, asks=event.asks)
+            self._depth_ms = event.transaction_ms
         elif isinstance(event, Trade):
             self.last_trade = event
             self.recent_trades.append(event)
         else:
             self.book.replace(event.last_id, event.bids, asks=event.asks)
             self.touch = None
+            self._depth_ms = UNTIMED
 
     def _fresh_touch(self) -> Touch | None:
         # A recorded bookTicker runs ahead of the batched depth stream; once depth has caught up, the book rules.
@@ -152,16 +157,16 @@ class Market:
         """Size shown at a price on the own side: what a new order there queues behind."""
         return self.displayed_as_of(price, buy=buy)[0]
 
-    def displayed_as_of(self, price: int, *, buy: bool) -> tuple[int, int]:
-        """Size shown at a price on the own side, and the update id that says so: bookTicker's or the book's."""
+    def displayed_as_of(self, price: int, *, buy: bool) -> tuple[int, int, int]:
+        """Size shown at a price on the own side, and whose word it is: update id and transaction time."""
         touch = self._fresh_touch()
         if touch is not None:
             best, size = (touch.bid, touch.bid_quantity) if buy else (touch.ask, touch.ask_quantity)
             if price == best:
-                return size, touch.update_id
+                return size, touch.update_id, touch.transaction_ms
             if (price > best) if buy else (price < best):
-                return 0, touch.update_id
-        return self.book.size_at(price, buy=buy), self.book.last_update_id
+                return 0, touch.update_id, touch.transaction_ms
+        return self.book.size_at(price, buy=buy), self.book.last_update_id, self._depth_ms
 
     def mid(self) -> float | None:
         """Middle of the touch in price units (half units possible), or None while a side is empty."""

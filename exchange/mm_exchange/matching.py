@@ -7,6 +7,8 @@ Sans-I/O and without accounts: it answers *which order fills how much*, the venu
   size without trades does to the queue is the queue model's (`queue_models`); the queue never grows.
 * Sizes come from bookTicker and depth. Of two, the one with the higher update id is believed: the batched depth
   stream tells late what bookTicker has told already.
+* bookTicker often tells the fall of a size before the trade that made it is told. A trade that is not younger than what
+  was last shown at its price is such a late one: it came off the queue as that stood before, and is not counted twice.
 * A trade through the price, or a touch that crosses it, fills the order in full at its own price.
 * The public book is not changed by our orders; what takers took can be hidden from matching for a while (`impact`).
 """
@@ -17,7 +19,7 @@ import dataclasses
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from mm_exchange.market import DepthUpdate, Touch, Trade
+from mm_exchange.market import UNTIMED, DepthUpdate, Touch, Trade
 from mm_exchange.queue_models import QueueModel, queue_model
 
 if TYPE_CHECKING:
@@ -43,36 +45,45 @@ class MatchingModel:
     """How an exchange matches, for all of its symbols.
 
     `queue` moves queue positions. `whole_fills`: an order whose turn comes fills in whole, however small the trade
-    (hftbacktest's NoPartialFillExchange; for comparisons only). `impact_half_life_ms`: what takers took is hidden
+    (hftbacktest's NoPartialFillExchange; for comparisons only). `late_trades`: off, trades and sizes count in the order
+    they arrive in, as there. `impact_half_life_ms`: what takers took is hidden
     from matching and recovers so fast; None: it is shown on and can be taken again.
     """
 
     queue: QueueModel = dataclasses.field(default_factory=lambda: queue_model("conservative"))
     whole_fills: bool = False
+    late_trades: bool = True
     impact_half_life_ms: float | None = None
 
 
 class _Place:
-    """Where one order stands: the size before it, and what trades took at its price since the last look."""
+    """Where one order stands: the size before it, and what trades took at its price since the last look.
 
-    __slots__ = ("ahead", "order", "traded")
+    `looked` is how it stood before that look (size before it, trades, displayed size); None where it came later.
+    `late` is what trades took since that the look had told already.
+    """
+
+    __slots__ = ("ahead", "late", "looked", "order", "traded")
 
     def __init__(self, order: Order, ahead: float) -> None:
         self.order = order
         self.ahead = ahead
-        self.traded = 0
+        self.traded: float = 0
+        self.looked: tuple[float, float, int] | None = None
+        self.late = 0
 
 
 class _Level:
-    """Our orders at one price in time order, and the size displayed there as of an update id."""
+    """Our orders at one price in time order, and the size displayed there as of an update id and transaction time."""
 
-    __slots__ = ("places", "price", "seen_id", "shown")
+    __slots__ = ("places", "price", "seen_id", "seen_ms", "shown")
 
     def __init__(self, price: int) -> None:
         self.price = price
         self.places: list[_Place] = []
         self.shown = 0
         self.seen_id = 0
+        self.seen_ms = UNTIMED
 
 
 class _Side:
@@ -161,11 +172,11 @@ class RestingOrders:
         if isinstance(event, Trade):
             if not event.market:
                 return []
-            return self.on_trade(event.price, event.quantity, buyer_is_maker=event.buyer_is_maker)
+            return self._on_trade(event)
         executions = self._crossed(market)
         if isinstance(event, DepthUpdate):
-            self._look_at(self._buys.levels, event.bids, event.last_id)
-            self._look_at(self._sells.levels, event.asks, event.last_id)
+            self._look_at(self._buys.levels, event.bids, update=event)
+            self._look_at(self._sells.levels, event.asks, update=event)
         else:
             self._look_anew(market)
         return executions
@@ -180,68 +191,90 @@ class RestingOrders:
         ):
             for level in side.within(side.sign * best):
                 # Before the best price nothing is displayed.
-                self._look(level, size if level.price == best else 0, touch.update_id)
+                shown = size if level.price == best else 0
+                self._look(level, shown, touch.update_id, touch.transaction_ms)
         return executions
 
-    def _look_at(self, levels: dict[int, _Level], rows: list[Level], update_id: int) -> None:
+    def _look_at(self, levels: dict[int, _Level], rows: list[Level], *, update: DepthUpdate) -> None:
         """A depth update tells sizes at many prices, of which few are ours."""
         if levels:
             for price, size in rows:
                 if price in levels:
-                    self._look(levels[price], size, update_id)
+                    self._look(levels[price], size, update.last_id, update.transaction_ms)
 
     def _look_anew(self, market: Market) -> None:
         """A whole book replaces all that was known."""
         for side in (self._buys, self._sells):
             for level in side.levels.values():
                 level.seen_id = 0
-                self._look(level, market.book.size_at(level.price, buy=side.buy), market.book.last_update_id)
+                shown = market.book.size_at(level.price, buy=side.buy)
+                self._look(level, shown, market.book.last_update_id, UNTIMED)
 
-    def _look(self, level: _Level, shown: int, update_id: int) -> None:
+    def _look(self, level: _Level, shown: int, update_id: int, at_ms: int) -> None:
         """The displayed size at a price with orders of ours is known anew."""
-        if update_id < level.seen_id:
+        if update_id < level.seen_id or (update_id, shown) == (level.seen_id, level.shown):
             return
-        before, level.shown, level.seen_id = level.shown, shown, update_id
+        before, level.shown, level.seen_id, level.seen_ms = level.shown, shown, update_id, at_ms
         move = self._model.queue.displayed
         least: float = 0
         for place in level.places:
             order = place.order
+            place.looked, place.late = (place.ahead, place.traded, before), 0
             moved = move(place.ahead, place.traded, before=before, now=shown, one=order.rules.quantities.one)
             # Invariant: among our own, nobody overtakes who came earlier, whatever a model's parts say.
             place.ahead = least = max(moved, least)
             place.traded = 0
             order.queue_ahead = round(place.ahead)
 
-    def on_trade(self, price: int, quantity: int, *, buyer_is_maker: bool) -> list[Execution]:
+    def _on_trade(self, trade: Trade) -> list[Execution]:
         """Fills by a public trade. The aggressor sells into our buys when the buyer was the maker, else the reverse."""
-        side = self._buys if buyer_is_maker else self._sells
-        limit = side.sign * price
-        if not side.keys or side.keys[0] > limit:
-            return []
+        side = self._buys if trade.buyer_is_maker else self._sells
+        limit = side.sign * trade.price
         executions: list[Execution] = []
+        if not side.keys or side.keys[0] > limit:
+            return executions
         for level in side.within(limit):
-            if level.price == price:
-                executions += self._share(level, quantity)
+            if level.price == trade.price:
+                executions += self._share(level, trade)
             else:
                 executions += [_in_full(place.order) for place in level.places]
         return executions
 
-    def _share(self, level: _Level, quantity: int) -> list[Execution]:
+    def _share(self, level: _Level, trade: Trade) -> list[Execution]:
         """One trade at our price: first what is before us, then our orders in time order, never more than it traded."""
         executions: list[Execution] = []
-        ours = 0
+        quantity, ours = trade.quantity, 0
+        late = self._model.late_trades and trade.transaction_ms <= level.seen_ms
+        least: float = 0
         for place in level.places:
+            if late and place.looked is None:
+                # It came after the trade, however late that is told; so did all behind it.
+                break
             order = place.order
-            step = order.rules.step
-            reached = int((quantity - place.ahead - ours) // step) * step
-            place.ahead = max(0, place.ahead - quantity)
-            place.traded += quantity
+            front = self._come_late(place, level, quantity) if late else _come(place, quantity)
+            # As in `_look`: nobody overtakes who came earlier.
+            place.ahead = least = max(place.ahead, least)
             order.queue_ahead = round(place.ahead)
+            step = order.rules.step
+            reached = int((quantity - front - ours) // step) * step
             take = order.remaining if self._model.whole_fills and reached > 0 else min(order.remaining, reached)
             if take > 0:
                 ours += take
                 executions.append(Execution(order, order.price, take, maker=True))
         return executions
+
+    def _come_late(self, place: _Place, level: _Level, quantity: int) -> float:
+        """A trade whose fall of the displayed size was seen already; what stood before the order when it happened."""
+        assert place.looked is not None  # noqa: S101 - asked by the caller
+        ahead, traded, before = place.looked
+        front = max(0, ahead - place.late)
+        place.late += quantity
+        told, one = traded + place.late, place.order.rules.quantities.one
+        rest = max(0, ahead - place.late)
+        place.ahead = min(place.ahead, self._model.queue.displayed(rest, told, before=before, now=level.shown, one=one))
+        # What the fall does not explain will be seen at the next look.
+        place.traded = max(0, told - max(0, before - level.shown))
+        return front
 
     def _crossed(self, market: Market) -> list[Execution]:
         """Fills by a market whose other side has reached our prices."""
@@ -270,6 +303,14 @@ class RestingOrders:
                 quantity -= take
                 executions.append(Execution(place.order, place.order.price, take, maker=True))
         return executions
+
+
+def _come(place: _Place, quantity: int) -> float:
+    """A trade in its time; what stood before the order."""
+    front = place.ahead
+    place.ahead = max(0, front - quantity)
+    place.traded += quantity
+    return front
 
 
 def _in_full(order: Order) -> Execution:

@@ -24,6 +24,7 @@ class World:
         self.rules = rules_for("ETHUSDT")
         self.listing = self.venue.add_symbol(self.rules)
         self.update_id = 100
+        self.transaction_ms = 0
         self.trade_id = 0
         self.trading = self.open("key")
         self.book({100_00 - n: 5_000 for n in range(1, 21)}, {100_00 + n: 5_000 for n in range(1, 21)})
@@ -44,15 +45,23 @@ class World:
 
     def change(self, bids=(), asks=()):
         self.update_id += 1
-        event = DepthUpdate("ETHUSDT", 0, 0, self.update_id, self.update_id, self.update_id - 1, list(bids), list(asks))
-        self.venue.on_market(event, self.now_ns)
+        ids = self.update_id, self.update_id, self.update_id - 1
+        self.venue.on_market(DepthUpdate("ETHUSDT", 0, self.transaction(), *ids, list(bids), list(asks)), self.now_ns)
 
     def touch(self, bid, bid_size, ask, ask_size):
-        self.venue.on_market(Touch("ETHUSDT", 0, 0, self.update_id + 1, bid, bid_size, ask, ask_size), self.now_ns)
+        event = Touch("ETHUSDT", 0, self.transaction(), self.update_id + 1, bid, bid_size, ask, ask_size)
+        self.venue.on_market(event, self.now_ns)
 
-    def trade(self, price, quantity, *, sells, market=True):
+    def trade(self, price, quantity, *, sells, market=True, late=False):
+        """A public trade; a late one is told after the sizes that it changed."""
         self.trade_id += 1
-        self.venue.on_market(Trade("ETHUSDT", 0, 0, self.trade_id, price, quantity, sells, market), self.now_ns)
+        at_ms = self.transaction_ms if late else self.transaction()
+        self.venue.on_market(Trade("ETHUSDT", 0, at_ms, self.trade_id, price, quantity, sells, market), self.now_ns)
+
+    def transaction(self):
+        """The matching engine's own time of the next public event."""
+        self.transaction_ms += 1
+        return self.transaction_ms
 
     def limit(self, side, price, quantity=1_000, *, tif="GTC", trading=None, reduce_only=False, cid=""):
         request = OrderRequest(

@@ -119,6 +119,49 @@ def test_depth_that_is_older_than_book_ticker_does_not_move_the_queue():
     assert order.queue_ahead == 3_000
 
 
+def test_a_trade_that_is_told_after_its_fall_of_the_size_is_not_counted_twice():
+    world = World()
+    order = world.limit("BUY", 99_99)
+    world.touch(99_99, 4_000, 100_01, 5_000)
+    assert order.queue_ahead == 4_000
+    world.trade(99_99, 600, sells=True, late=True)
+    world.trade(99_99, 400, sells=True, late=True)
+    assert order.queue_ahead == 4_000
+    world.trade(99_99, 1_000, sells=True)
+    assert order.queue_ahead == 3_000
+    world.change(bids=[(99_99, 3_000)])
+    assert order.queue_ahead == 3_000
+
+
+def test_the_trade_that_emptied_a_level_does_not_fill_who_stood_behind_it():
+    for late_trades, filled in ((True, 0), (False, 1_000)):
+        world = World(MatchingModel(late_trades=late_trades))
+        order = world.limit("BUY", 99_99)
+        world.touch(99_98, 5_000, 100_01, 5_000)
+        assert order.queue_ahead == 0
+        after = world.limit("BUY", 99_99)
+        world.trade(99_99, 5_000, sells=True, late=True)
+        assert (order.filled, after.filled > 0) == (filled, not late_trades)
+    # From now on it is the first in line.
+    world = World()
+    order = world.limit("BUY", 99_99)
+    world.touch(99_98, 5_000, 100_01, 5_000)
+    world.trade(99_99, 5_000, sells=True, late=True)
+    world.trade(99_99, 300, sells=True)
+    assert order.filled == 300
+
+
+def test_a_late_trade_that_is_larger_than_the_fall_is_seen_in_the_next_one():
+    world = World(MatchingModel(queue=queue_model("optimistic")))
+    order = world.limit("BUY", 99_99)
+    world.change(bids=[(99_99, 4_500)])
+    assert order.queue_ahead == 4_500
+    world.trade(99_99, 2_000, sells=True, late=True)
+    assert order.queue_ahead == 3_000
+    world.change(bids=[(99_99, 3_000)])
+    assert order.queue_ahead == 3_000
+
+
 def test_a_whole_fill_needs_only_its_turn():
     for whole, filled in ((True, 1_000), (False, 300)):
         world = World(MatchingModel(whole_fills=whole))
@@ -132,7 +175,7 @@ def test_a_whole_fill_needs_only_its_turn():
 def events(most):
     return st.lists(
         st.one_of(
-            st.tuples(st.just("trade"), st.integers(99_97, 99_99), st.integers(1, 4_000)),
+            st.tuples(st.sampled_from(["trade", "late"]), st.integers(99_97, 99_99), st.integers(1, 4_000)),
             st.tuples(st.just("depth"), st.integers(99_97, 99_99), st.integers(0, 9_000)),
             st.tuples(st.just("touch"), st.integers(99_97, 99_99), st.integers(1, 9_000)),
             st.tuples(st.just("place"), st.integers(99_97, 99_99), st.integers(300, 3_000)),
@@ -151,8 +194,8 @@ def test_positions_only_fall_orders_fill_in_time_order_and_no_trade_fills_more_t
         filled = {order.order_id: order.filled for order in orders}
         if kind == "place":
             orders.append(world.limit("BUY", price, size, tif="GTX"))
-        elif kind == "trade":
-            world.trade(price, size, sells=True)
+        elif kind in ("trade", "late"):
+            world.trade(price, size, sells=True, late=kind == "late")
             there = [order for order in orders if order.price == price]
             assert sum(order.filled - filled[order.order_id] for order in there) <= size
         elif kind == "depth":
