@@ -14,21 +14,17 @@ import orjson
 from mm_exchange import payloads
 from mm_exchange.market import DepthUpdate, Snapshot, Touch, Trade
 from mm_exchange.statistics import Statistics
-from mm_exchange.stream_names import depth_kind, kline_interval, parse_stream
+from mm_exchange.stream_names import depth_kind, parse_stream
+from mm_exchange.timed_streams import TimedStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mm_exchange.candles import Candle
     from mm_exchange.market import MarketEvent
-    from mm_exchange.statistics import SymbolStatistics
     from mm_exchange.venue import Listing, Venue
 
-_PARTIAL_FASTEST_MS = 100
-_KLINE_MS = 250
-_TICKER_MS = 2000
-_ALL_TICKERS_MS = 1000
-_ALL_TOUCHES_MS = 5000
+# How long a symbol that nobody listens to is left alone (opening a stream ends it).
+_IDLE_MS = 60_000
 
 
 class Frame:
@@ -87,6 +83,8 @@ class _Streams:
         self.names: dict[str, str] = {}
         self.diffs: dict[str, _Diff] = {}
         self.periodic: dict[str, _Periodic] = {}
+        # Nothing is due before: the clock asks a hundred times a second, of every symbol.
+        self.due_ms = 0
 
 
 class StreamHub:
@@ -102,6 +100,7 @@ class StreamHub:
         self.statistics = statistics or Statistics(venue)
         self._symbols: dict[str, _Streams] = {}
         self._all = _Streams(None)
+        self._timed = TimedStreams(venue, self.statistics)
 
     # -- who listens -------------------------------------------------------------------------------------------
 
@@ -140,58 +139,15 @@ class StreamHub:
                 opened.pop(name.kind, None)
 
     def _open(self, streams: _Streams, kind: str, *, now_ms: int) -> None:
-        periodic = self._periodic_of_all(kind) if streams.listing is None else self._periodic_of(streams.listing, kind)
-        if periodic is not None:
-            interval_ms, build = periodic
-            streams.periodic[kind] = _Periodic(interval_ms, now_ms, build)
+        streams.due_ms = 0
+        timed = self._timed.of_all(kind) if streams.listing is None else self._timed.of(streams.listing, kind)
+        if timed is not None:
+            streams.periodic[kind] = _Periodic(timed.interval_ms, now_ms, timed.build)
             return
         depth = depth_kind(kind)
         if depth is not None and depth.interval_ms and streams.listing is not None:
             book = streams.listing.market.book
             streams.diffs[kind] = _Diff(depth.interval_ms, now_ms + depth.interval_ms, book.last_update_id)
-
-    def _periodic_of(self, listing: Listing, kind: str) -> tuple[int, Callable[[int], list[Any]]] | None:
-        """How a symbol's timed stream is built: its interval and its payloads."""
-        figures = self.statistics.of(listing.rules.symbol)
-        depth, interval = depth_kind(kind), kline_interval(kind)
-        if depth is not None and depth.levels:
-            levels = depth.levels
-            return (depth.interval_ms or _PARTIAL_FASTEST_MS,
-                    lambda now_ms: [payloads.partial_payload(listing, levels, now_ms=now_ms)])  # fmt: skip
-        if interval is not None:
-            return _KLINE_MS, _Candles(figures, interval, continuous=kind.startswith("continuous")).payloads
-        if kind.startswith("markPrice"):
-            return _mark_interval(kind), lambda now_ms: [payloads.mark_payload(listing, now_ms)]
-        if kind in ("ticker", "miniTicker"):
-            return _TICKER_MS, lambda now_ms: [_ticker(figures, now_ms, mini=kind == "miniTicker")]
-        return None
-
-    def _periodic_of_all(self, kind: str) -> tuple[int, Callable[[int], list[Any]]] | None:
-        """How a timed stream of the whole market is built. Streams of rare events have none: they stay idle."""
-        if kind == "!bookTicker":
-            return _ALL_TOUCHES_MS, self._touches
-        if kind.startswith("!markPrice"):
-            return _mark_interval(kind), lambda now_ms: [self._marks(now_ms)]
-        if kind in ("!ticker@arr", "!miniTicker@arr"):
-            return _ALL_TICKERS_MS, partial(self._tickers, {}, mini=kind == "!miniTicker@arr")
-        return None
-
-    def _touches(self, _now_ms: int) -> list[Any]:
-        listings = self._venue.listings.values()
-        return [payloads.touch_payload(one.market.touch, one.rules) for one in listings if one.market.touch is not None]
-
-    def _marks(self, now_ms: int) -> list[Any]:
-        return [payloads.mark_payload(listing, now_ms) for listing in self._venue.listings.values()]
-
-    def _tickers(self, sent: dict[str, int], now_ms: int, *, mini: bool) -> list[Any]:
-        """Only symbols whose figures changed since the last array; no array when none did."""
-        changed = []
-        for figures in self.statistics.every():
-            symbol = figures.listing.rules.symbol
-            if sent.get(symbol) != figures.trades:
-                sent[symbol] = figures.trades
-                changed.append(_ticker(figures, now_ms, mini=mini))
-        return [changed] if changed else []
 
     # -- what they hear ----------------------------------------------------------------------------------------
 
@@ -245,6 +201,8 @@ class StreamHub:
                 self._send(opened, "aggTrade", partial(payloads.aggregate_payload, ended, rules))
 
     def _tick(self, streams: _Streams, now_ms: int) -> None:
+        if now_ms < streams.due_ms:
+            return
         for kind, diff in streams.diffs.items():
             if diff.due_ms <= now_ms:
                 self._flush(streams, kind, diff=diff, now_ms=now_ms)
@@ -253,6 +211,8 @@ class StreamHub:
                 timed.due_ms = _next(timed.due_ms, timed.interval_ms, now_ms=now_ms)
                 for payload in timed.build(now_ms):
                     self._send(streams, kind, partial(_same, payload))
+        timers = (*streams.diffs.values(), *streams.periodic.values())
+        streams.due_ms = min((timer.due_ms for timer in timers), default=now_ms + _IDLE_MS)
 
     def _flush(self, streams: _Streams, kind: str, *, diff: _Diff, now_ms: int) -> None:
         diff.due_ms = _next(diff.due_ms, diff.interval_ms, now_ms=now_ms)
@@ -276,44 +236,6 @@ class StreamHub:
         # A listener may leave while it is delivered to (a slow consumer is closed).
         for listener in tuple(listeners):
             listener.deliver(frame)
-
-
-class _Candles:
-    """One candle stream: the present candle when it changed, and once more, closed, when its span is over."""
-
-    def __init__(self, figures: SymbolStatistics, interval: str, *, continuous: bool) -> None:
-        self._figures = figures
-        self._interval = interval
-        self._continuous = continuous
-        self._shown: Candle | None = None
-        self._seen = -1
-
-    def payloads(self, now_ms: int) -> list[Any]:
-        """Frames that are due."""
-        current = self._figures.traded.current(self._interval, now_ms)
-        if current is None:
-            return []
-        due: list[Any] = []
-        if self._shown is not None and self._shown.open_ms != current.open_ms:
-            ended = self._figures.traded.span(self._interval, self._shown.open_ms)
-            due.append(self._frame(ended or self._shown, now_ms, closed=True))
-        elif self._seen == self._figures.trades:
-            return []
-        self._shown, self._seen = current, self._figures.trades
-        return [*due, self._frame(current, now_ms, closed=False)]
-
-    def _frame(self, candle: Candle, now_ms: int, *, closed: bool) -> dict[str, Any]:
-        build = payloads.continuous_kline_payload if self._continuous else payloads.kline_payload
-        return build(candle, self._interval, rules=self._figures.listing.rules, now_ms=now_ms, closed=closed)
-
-
-def _ticker(figures: SymbolStatistics, now_ms: int, *, mini: bool) -> dict[str, Any]:
-    build = payloads.mini_ticker_payload if mini else payloads.ticker_payload
-    return build(figures.day(now_ms), figures.listing.rules, now_ms=now_ms)
-
-
-def _mark_interval(kind: str) -> int:
-    return 1000 if kind.endswith("@1s") else 3000
 
 
 def _same(payload: Any) -> Any:
