@@ -29,7 +29,7 @@ from typing import Any
 
 from mm_exchange.errors import VenueError
 from mm_exchange.flow.tape import TapePlayer, scan
-from mm_exchange.market import Market, MarketEvent, Touch, Trade
+from mm_exchange.market import Market, MarketEvent, Snapshot, Touch, Trade
 from mm_exchange.matching import MatchingModel
 from mm_exchange.orders import OrderRequest, OrderType, Side, TimeInForce
 from mm_exchange.queue_models import queue_model
@@ -112,11 +112,14 @@ def read_feed(tape: Path, offset_ns: int) -> Feed:
     epoch_ms = scanned.skew_ms + start_ns / 1e6 + 0.5
     events = list(TapePlayer([scanned]).play(scanned, epoch_ms))
     (_, snapshot), *rest = events
-    begins = rest[0][1].transaction_ms * 1_000_000
-    at_exchange = [(begins, snapshot), *((event.transaction_ms * 1_000_000, event) for _, event in rest)]
+    at_exchange = [(_exchange_ns(rest[0][1]), snapshot), *((_exchange_ns(event), event) for _, event in rest)]
     at_strategy = [(start_ns + due + offset_ns, event) for due, event in events]
     # Stable: what happened in one millisecond keeps the tape's order, as the rival's merge sort does.
     return Feed(scanned.rules[snapshot.symbol], sorted(at_exchange, key=lambda one: one[0]), at_strategy)
+
+
+def _exchange_ns(event: MarketEvent) -> int:
+    return (event.event_ms if isinstance(event, Snapshot) else event.transaction_ms) * 1_000_000
 
 
 @dataclasses.dataclass
@@ -307,8 +310,10 @@ def compare(ours: list[Fill], theirs: list[Fill]) -> Comparison:
             close += 1
         else:
             only_ours.append(fill)
-    lots = [sum(one.lots for one in fills) for fills in (ours, theirs)]
-    return Comparison(len(ours), len(theirs), exact, close, only_ours, his, *lots, common_lots(ours, theirs))
+    our_lots, their_lots = (sum(one.lots for one in fills) for fills in (ours, theirs))
+    return Comparison(
+        len(ours), len(theirs), exact, close, only_ours, his, our_lots, their_lots, common_lots(ours, theirs)
+    )  # fmt: skip
 
 
 def common_lots(ours: list[Fill], theirs: list[Fill]) -> int:
