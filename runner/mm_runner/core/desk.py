@@ -150,7 +150,12 @@ class Desk:
         found = difference(wanted, self.account.tracker.of(side), quote, reduce_only=reduce_only, now_ns=now_ns)
         for order in found.withdraw:
             self._cancel(order, now_ns, reason="not_wanted")
-        replacing = min(len(found.replace), self._replacements(quote, now_ns, first=first))
+        replaceable = self._replacements(
+            quote, now_ns, first=first
+        )  # asked every time: asking is what refills the budget
+        if not (found.replace or found.place):
+            return
+        replacing = min(len(found.replace), replaceable)
         # The most aggressive one first: it is the one that the market runs over.
         if replacing:
             for order in sorted(found.replace, key=lambda order: -order.price * side.sign)[:replacing]:

@@ -88,25 +88,31 @@ def _side(side: Side, view: View, quote: QuoteSettings, *, lean: Lean) -> tuple[
     reducing = inventory * sign < 0
     grinding = abs(inventory) >= quote.grinding
     base = quote.base_lots * (1 - abs(inventory)) if grinding and not reducing else float(quote.base_lots)
+    # What keeps a post-only quote from crossing: at best one tick short of the opposite touch.
+    passive = view.best_ask - 1 if sign > 0 else view.best_bid + 1
     wanted: list[Wanted] = []
     factor = 1.0  # multiplied up, not `ratio ** level`: the power function is the one float operation that differs between machines
     for level, distance in enumerate(lean.distances):
         price = _rounded(centre * (1 - sign * (half + distance)), sign)
         if level == 0 and reducing and abs(inventory) >= quote.pinning:
             price = _pinned(price, view, sign=sign, inside=grinding)
-        price = _passive(price, view, sign=sign, post_only=quote.post_only)
+        if quote.post_only and (price - passive) * sign > 0:
+            price = passive
         lots = int(base * factor + 0.5)
         factor *= quote.size_ratio
-        if level == 0 and _takes_profit(side, view, quote):
+        if level == 0 and quote.take_profit > 0 and _takes_profit(side, view, quote):
             lots = max(lots, abs(view.position))
-        _add(wanted, side, price, lots=lots, quote=quote)
+        if lots <= 0 or price <= 0:
+            continue
+        if quote.static_fraction:
+            _add_legs(wanted, side, price, lots=lots, quote=quote)
+        else:
+            wanted.append(Wanted(side, price, lots))
     return tuple(wanted)
 
 
-def _add(wanted: list[Wanted], side: Side, price: int, *, lots: int, quote: QuoteSettings) -> None:
-    """Split into the dynamic and the static leg, keep prices distinct and positive."""
-    if lots <= 0 or price <= 0:
-        return
+def _add_legs(wanted: list[Wanted], side: Side, price: int, *, lots: int, quote: QuoteSettings) -> None:
+    """Split into the dynamic and the static leg, keep prices positive."""
     static = int(lots * quote.static_fraction + 0.5)
     if lots - static > 0:
         wanted.append(Wanted(side, price, lots - static))
@@ -132,15 +138,8 @@ def _pinned(price: int, view: View, *, sign: int, inside: bool) -> int:
     return max(price, touch) if sign > 0 else min(price, touch)
 
 
-def _passive(price: int, view: View, *, sign: int, post_only: bool) -> int:
-    """Keep a post-only quote from crossing: at best one tick short of the opposite touch."""
-    if not post_only:
-        return price
-    return min(price, view.best_ask - 1) if sign > 0 else max(price, view.best_bid + 1)
-
-
 def _takes_profit(side: Side, view: View, quote: QuoteSettings) -> bool:
-    if quote.take_profit <= 0 or view.entry <= 0 or view.position * side.sign >= 0:
+    if view.entry <= 0 or view.position * side.sign >= 0:
         return False
     gain = (view.mid - view.entry) / view.entry * (1 if view.position > 0 else -1)
     return gain >= quote.take_profit
