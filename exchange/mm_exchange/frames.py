@@ -211,8 +211,8 @@ class StreamHub:
                 timed.due_ms = _next(timed.due_ms, timed.interval_ms, now_ms=now_ms)
                 for payload in timed.build(now_ms):
                     self._send(streams, kind, partial(_same, payload))
-        timers = (*streams.diffs.values(), *streams.periodic.values())
-        streams.due_ms = min((timer.due_ms for timer in timers), default=now_ms + _IDLE_MS)
+        dues = [diff.due_ms for diff in streams.diffs.values()] + [timed.due_ms for timed in streams.periodic.values()]
+        streams.due_ms = min(dues, default=now_ms + _IDLE_MS)
 
     def _flush(self, streams: _Streams, kind: str, *, diff: _Diff, now_ms: int) -> None:
         diff.due_ms = _next(diff.due_ms, diff.interval_ms, now_ms=now_ms)
