@@ -147,6 +147,7 @@ def run(  # noqa: PLR0913 - one parameter per option is how click works
     write(outcome, out)
     if not no_report:
         render(out)
+        click.echo(f"mm-backtest: the report is {out / 'report.html'}", err=True)
     click.echo(orjson.dumps(outcome.summary).decode())
 
 

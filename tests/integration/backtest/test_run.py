@@ -150,6 +150,14 @@ def test_without_the_dead_man_switch_none_is_armed(tape):
     assert world.observer.total == 0, world.observer.shown
 
 
+def test_margin_type_and_leverage_are_set_before_the_first_order(tape):
+    world = world_of(tape, exchange={"leverage": 7, "marginType": "Cross"})
+    position = world.counter.trading.account.position(world.counter.rules)
+    assert (position.leverage, position.isolated) == (7, False)
+    kinds = [entry.kind for entry in world.venue.ledger.read()]
+    assert kinds.index("config") < kinds.index("order")
+
+
 def test_a_stop_loss_halts_and_no_order_leaves_from_then_on(tmp_path):
     falling = write_tape(tmp_path / "wild.gz", seconds=60, seed=3)
     world = world_of(

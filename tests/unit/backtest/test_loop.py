@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -46,7 +47,7 @@ class Engine:
         return self.now + self.every * MS if self.dirty_due is None else self.dirty_due
 
 
-def played(events, *, latency_ms=5.0, engine=None):
+def played(events, *, latency_ms=5.0, engine=None, latency=None):
     """Play touches at these milliseconds; `said` gets venue, engine and timer in their order."""
     said: list = []
     engine = engine or Engine(said)
@@ -64,7 +65,7 @@ def played(events, *, latency_ms=5.0, engine=None):
         listing,
         driver=driver,
         schedule=schedule,
-        latency=constant(latency_ms),
+        latency=latency or constant(latency_ms),
         observer=observer,
         told=lambda *_: None,
     )
@@ -92,6 +93,13 @@ def test_at_one_instant_the_venue_comes_first_then_what_is_heard_then_timers():
 def test_without_latency_an_event_is_heard_before_the_next_instant():
     said, _ = played([0, 1], latency_ms=0.0)
     assert said[:4] == [("venue", 0, 0), ("BookTicker", 0, 0), ("venue", 1, 1), ("BookTicker", 1, 1)]
+
+
+def test_messages_of_the_feed_never_overtake_each_other():
+    delays = iter([9 * MS, 1 * MS, 1 * MS])
+    drawn = replace(constant(0), feed=lambda: next(delays), feed_constant_ns=None)
+    said, _ = played([0, 2, 30], latency=drawn)
+    assert [one[1:] for one in said if one[0] == "BookTicker"] == [(0, 9), (1, 9), (2, 31)]
 
 
 def test_a_silent_market_ticks_as_often_as_the_engine_wants():
