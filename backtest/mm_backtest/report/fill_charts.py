@@ -100,7 +100,7 @@ def _fill_rate(view: View) -> Chart:
         x=bucket_names(buckets),
         y=[100 * bucket.rate for bucket in buckets],
         error_y={
-            "type": "data", "symmetric": False, "width": 5,
+            "type": "data", "symmetric": False, "width": 5, "color": palette.GREY,
             "array": [100 * (bucket.interval[1] - bucket.rate) for bucket in buckets],
             "arrayminus": [100 * (bucket.rate - bucket.interval[0]) for bucket in buckets],
         },
