@@ -140,7 +140,7 @@ class Simulation:
     def __init__(self, feed: Feed, scenario: Scenario, start_ns: int) -> None:
         self._feed, self._scenario = feed, scenario
         self._latency_ns = int(scenario.latency_ms * 1e6)
-        self._venue = Venue(matching=MatchingModel(queue=queue_model(scenario.queue)))
+        self._venue = Venue(matching=MatchingModel(queue=queue_model(scenario.queue), late_trades=False))
         self._venue.add_symbol(feed.rules)
         self._venue.add_account("key", "secret", balances={"USDT": 10**18}, now_ns=0)
         self._trading = self._venue.trading["key"]
