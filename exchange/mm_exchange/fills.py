@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm_exchange import algo_life, life
 from mm_exchange.matching import Execution
-from mm_exchange.orders import FINAL, Order, Status
+from mm_exchange.orders import FINAL, Order, PositionSide, Status
 from mm_exchange.scales import MONEY
 from mm_exchange.trading import AccountTrade, Income
 from mm_exchange.user_events import FillReport, TradeLite, account_update
@@ -139,10 +139,16 @@ def _record_income(trading: Trading, order: Order, *, report: FillReport, now_ms
 
 
 def adjust_position(floor: Floor, trading: Trading, *, trade: OffBookTrade, now_ns: int) -> Position:
-    """An off-book fill without fee (a test's manual trade): position, ledger entry and ACCOUNT_UPDATE."""
+    """An off-book fill without fee (a test's manual trade): position, ledger entry and ACCOUNT_UPDATE.
+
+    In hedge mode a purchase goes to the long and a sale to the short position.
+    """
     listing, quantity, price = floor.listing(trade.symbol), trade.quantity, trade.price
     account, rules, now_ms = trading.account, listing.rules, now_ns // 1_000_000
-    position = account.position(rules)
+    side = PositionSide.BOTH
+    if account.hedged:
+        side = PositionSide.LONG if quantity > 0 else PositionSide.SHORT
+    position = account.position(rules, side)
     realized = account.book_trade(position, quantity=quantity, price=price, commission=0, now_ms=now_ms)
     floor.ledger.add(
         "adjustment", now_ns, symbol=trade.symbol, api_key=account.api_key, side="BUY" if quantity > 0 else "SELL",

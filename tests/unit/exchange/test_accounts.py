@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mm_exchange import margins
 from mm_exchange.accounts import Fees, Position, margin_of
 from mm_exchange.brackets import BRACKETS, SMALL_BRACKETS, maintenance
+from mm_exchange.liquidation import bankruptcy_price
 from mm_exchange.rules import rules_for
 from mm_exchange.scales import MONEY
 
@@ -94,3 +95,12 @@ def test_at_the_liquidation_price_balance_and_maintenance_margin_meet(long, entr
 
     # Between the two ticks around the price the margin that is left changes its sign (or is nothing to speak of).
     assert left(below) * left(above) <= 0 or min(abs(left(below)), abs(left(above))) < MONEY.one // 100
+
+
+@given(lots=LOTS, entry=ENTRIES, part=st.integers(1, 300), sign=st.sampled_from([1, -1]))
+def test_the_bankruptcy_price_is_the_last_tick_at_which_nothing_is_missing(lots, entry, part, sign):
+    position = Position(RULES)
+    position.trade(sign * lots, entry)
+    equity = abs(position.cost) * part // 1000 + 7
+    price = bankruptcy_price(position, equity)
+    assert equity + position.unrealized(price) >= 0 > equity + position.unrealized(price - sign)

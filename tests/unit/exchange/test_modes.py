@@ -69,6 +69,10 @@ def test_the_mode_changes_only_while_nothing_is_open(world, client):
     world.venue.cancel_all(world.trading, resting.symbol, by="client", now_ns=world.now_ns)
     world.market("BUY")
     assert switch("true") == -4068
+    stop = {"algoType": "CONDITIONAL", "symbol": "ETHUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "1"}
+    waiting = body(client("POST", "/fapi/v1/algoOrder", triggerPrice="90", **stop))
+    assert switch("true") == -4067
+    client("DELETE", "/fapi/v1/algoOrder", algoId=waiting["algoId"])
     world.market("SELL")
     assert switch("true") == 200
     assert body(client("GET", "/fapi/v1/positionSide/dual")) == {"dualSidePosition": True}
@@ -147,6 +151,8 @@ def test_an_isolated_position_has_its_own_margin_from_the_wallet_and_gives_it_ba
     assert position.isolated_wallet == pytest.approx(position.cost / 10, abs=10)
     account = world.trading.account
     assert account.cross_wallet("USDT") == account.wallets["USDT"] - position.isolated_wallet
+    # What stands behind the position has left the rest of the wallet, and only once.
+    assert world.venue.available(world.trading, "USDT") == account.cross_wallet("USDT")
     world.market("SELL", 4_000)
     assert position.isolated_wallet == pytest.approx(position.cost / 10, abs=10)
     world.market("SELL", 6_000)
