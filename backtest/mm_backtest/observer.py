@@ -30,7 +30,7 @@ CHECKS: Final = {
     "grid": "an order whose price, quantity or notional the venue's filters refuse",
     "post_only": "postOnly is set and an opening order came without GTX, or a GTX order took liquidity",
     "levels": "more opening orders resting on a side than levels (and the static leg), not counting those whose cancel was sent",
-    "rate": "more than maxOrdersPerMinute orders in a minute, where the last one opens",
+    "rate": "more than maxOrdersPerMinute orders in a minute, where the last one opens by its quantity",
     "lease": "an order that left at or after the Lease's send deadline",
     "dead_man": "an order that rests while the dead-man switch is wanted and not armed at the venue",
     "duplicate": "a client order id that was used before",
@@ -202,7 +202,14 @@ class Observer:
                 self._count("notional", time_ns, cid, f"{notional} of {limits.max_notional}")
             if limits.post_only and order.time_in_force is not m.TimeInForce.GTX:
                 self._count("post_only", time_ns, cid, "an opening order without GTX")
-        self._check_rate(cid, opens=opens, time_ns=time_ns)
+        # Reducing is a quantity, not a flag: what only takes a position back is never held up by a budget.
+        beyond = opens and order.quantity * self._lot > self._reducible(order.side)
+        self._check_rate(cid, opens=beyond, time_ns=time_ns)
+
+    def _reducible(self, side: m.Side) -> Decimal:
+        """What an order of a side could take back of the position, less what rests there already; as heard or as it is, whichever is more."""
+        resting = sum((one.left for one in self._resting.values() if one.buy is (side is m.Side.BUY)), start=Decimal(0))
+        return max(-side.sign * self._heard, -side.sign * self.position) - resting
 
     def _check_state(self, order: m.PlaceOrder, *, opens: bool, time_ns: int) -> None:
         cid, effective = order.client_order_id, self._effective

@@ -259,6 +259,17 @@ def test_a_fill_that_the_engine_has_not_heard_of_excuses_it():
     assert "opening" not in scene.fired
 
 
+def test_what_only_takes_a_position_back_is_not_held_up_by_the_rate():
+    scene = Scene(quoting={"maxOrdersPerMinute": 1})
+    scene.accept("mm-x", quantity="0.100")
+    scene.fill("mm-x", quantity="0.100")
+    scene.place("SELL")
+    scene.place("SELL", lots=100)
+    assert scene.fired == {}
+    scene.place("SELL", lots=120)
+    assert scene.fired == {"rate": 1}
+
+
 def test_an_order_whose_cancel_was_sent_is_no_level_any_more():
     scene = Scene()
     scene.accept(scene.place())
