@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-$(shell sha256sum requirements/dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-12)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup lint types test test-unit test-integration test-e2e demo try cluster images down bench soak docs lock clean
+.PHONY: help setup lint types test test-unit test-integration test-e2e demo try cluster images down bench bench-rivals bench-scale soak docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ down: ## remove the cluster, its networks and the container engine that we start
 
 bench: setup ## halt latency on the cluster of `make demo`, operator up and down (docs/benchmarks.md)
 	@PATH="$$(./cluster/tools):$$PATH" KUBECONFIG="$${KUBECONFIG:-$(CACHE)/kubeconfig}" $(BIN)/python benchmarks/halt_latency.py
+
+bench-rivals: setup ## backtest fills against hftbacktest, throughput against NautilusTrader, on the recorded tape
+	$(BIN)/python benchmarks/fills_vs_hftbacktest.py
+	$(BIN)/python benchmarks/throughput_vs_nautilus.py
+
+bench-scale: setup ## 200 engines on 200 symbols of one simulated exchange
+	$(BIN)/python benchmarks/exchange_scale.py
 
 soak: setup ## the long form of the tests: a hundred times the examples (hours)
 	MM_SOAK=1 ./cluster/run-tests
