@@ -1,6 +1,5 @@
 """The fault plan: when, where, how often, and the same again with the same seed."""
 
-
 import pytest
 
 from mm_exchange.faults import FaultPlan, FaultSpec, Subject
