@@ -84,7 +84,7 @@ def test_a_killed_engine_leaves_a_journal_that_replays_up_to_its_last_whole_reco
     assert f"is cut off in the middle of record {outcome.records + 1}" in records.cut_off
 
     flipped = bytearray(path.read_bytes())
-    flipped[flipped.index(b"BookTicker", len(flipped) // 2)] ^= 1
+    flipped[flipped.index(b"InstrumentLoaded")] ^= 1
     cut.write_bytes(bytes(flipped))
     header, records = read_journal(cut)
     with pytest.raises(JournalError, match=r"record \d+: the record at byte \d+ is damaged"):
