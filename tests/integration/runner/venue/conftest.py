@@ -157,8 +157,38 @@ def open_desk(exchange: Any) -> Callable[..., Any]:
     return opened
 
 
+@dataclass
+class Lateness:
+    """How much later than asked the loop woke somebody up, at worst: what a busy machine adds to any bound that is kept on this loop."""
+
+    worst_seconds: float = 0.0
+
+    async def watch(self, every: float = 0.01) -> None:
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(every)
+            self.worst_seconds = max(self.worst_seconds, time.monotonic() - asked)
+
+
+@pytest.fixture
+def loop_lateness() -> Callable[..., Any]:
+    """`async with loop_lateness() as lateness`: watched as long as the block lasts."""
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[Lateness]:
+        lateness = Lateness()
+        watch = asyncio.create_task(lateness.watch())
+        try:
+            yield lateness
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    return watched
+
+
 async def until_up(desk: Desk) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len({line["stream"] for line in desk.said("ws_connect")}) < 3:
             assert desk.task is not None
             if desk.task.done():

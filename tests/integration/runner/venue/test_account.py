@@ -30,9 +30,9 @@ async def test_a_snapshot_shows_position_wallet_orders_and_trades_as_the_ledger_
         before_ms = time.time_ns() // 1_000_000 - 1000
         await desk.gateway.configure_account(leverage=5, margin_type="Isolated")
         desk.gateway.execute([desk.order(away=-0.005, time_in_force=TimeInForce.IOC), desk.order()])
-        await eventually(lambda: len(desk.of(OrderAccepted)) == 2, within=3, what="placed")
+        await eventually(lambda: len(desk.of(OrderAccepted)) == 2, within=10, what="placed")
         desk.gateway.execute([Reconcile(reason="test", trades_since_ms=before_ms)])
-        snapshot = (await eventually(lambda: desk.of(AccountSnapshot), within=3, what="snapshot"))[0]
+        snapshot = (await eventually(lambda: desk.of(AccountSnapshot), within=10, what="snapshot"))[0]
         truth = exchange.positions(apiKey=desk.api_key)[0]
         assert snapshot.position == round(float(truth["position"]) * 1000) == 20
         assert float(snapshot.entry_price) == pytest.approx(float(truth["entryPrice"]))
@@ -51,7 +51,7 @@ async def test_a_snapshot_shows_position_wallet_orders_and_trades_as_the_ledger_
 async def test_a_flat_account_reads_as_flat(open_desk, eventually):
     async with open_desk() as desk:
         desk.gateway.execute([Reconcile(reason="test", trades_since_ms=0)])
-        snapshot = (await eventually(lambda: desk.of(AccountSnapshot), within=3, what="snapshot"))[0]
+        snapshot = (await eventually(lambda: desk.of(AccountSnapshot), within=10, what="snapshot"))[0]
         assert (snapshot.position, snapshot.open_orders, snapshot.trades) == (0, (), ())
 
 
@@ -59,7 +59,7 @@ async def test_one_failed_read_fails_the_whole_reconciliation(open_desk, exchang
     async with open_desk() as desk:
         exchange.fault("http-status", "rest", count=1, params={"status": 500, "path": "/fapi/v3/account"})
         desk.gateway.execute([Reconcile(reason="test", trades_since_ms=0)])
-        failed = (await eventually(lambda: desk.of(ReconcileFailed), within=3, what="failed"))[0]
+        failed = (await eventually(lambda: desk.of(ReconcileFailed), within=10, what="failed"))[0]
         assert "-1001" in failed.error
         assert desk.of(AccountSnapshot) == []
 
@@ -96,7 +96,7 @@ async def test_a_rotated_key_is_used_from_the_next_request_on(open_desk, exchang
         other = exchange.account()
         desk.gateway.rotate(Credentials(other["apiKey"], other["apiSecret"]))
         desk.gateway.execute([desk.order()])
-        await eventually(lambda: desk.of(OrderAccepted), within=3, what="accepted")
+        await eventually(lambda: desk.of(OrderAccepted), within=10, what="accepted")
         assert len(exchange.open_orders(apiKey=other["apiKey"])) == 1
         assert len(desk.said("credentials_rotated")) == 1
 
@@ -105,10 +105,10 @@ async def test_a_ban_of_an_earlier_process_is_obeyed(open_desk, eventually):
     async with open_desk() as desk:
         desk.gateway.obey_ban(time.time_ns() // 1_000_000 - 1000)  # over already
         desk.gateway.execute([desk.order()])
-        await eventually(lambda: desk.of(OrderAccepted), within=3, what="accepted")
+        await eventually(lambda: desk.of(OrderAccepted), within=10, what="accepted")
         desk.gateway.obey_ban(time.time_ns() // 1_000_000 + 60_000)
         desk.gateway.execute([desk.order(away=0.02)])
-        refused = (await eventually(lambda: desk.of(OrderRefused), within=3, what="held back"))[0]
+        refused = (await eventually(lambda: desk.of(OrderRefused), within=10, what="held back"))[0]
         assert "obeying HTTP 418" in refused.message
 
 
@@ -131,9 +131,9 @@ async def test_the_switch_is_armed_and_refreshed_and_counted_from_the_send(open_
 async def test_an_engine_that_goes_never_disarms_and_the_venue_then_cancels(open_desk, exchange, eventually):
     async with open_desk() as desk:
         desk.gateway.execute([SetDeadMan(enabled=True, seconds=5)])
-        await eventually(lambda: desk.of(DeadMan), within=3, what="armed")
+        await eventually(lambda: desk.of(DeadMan), within=10, what="armed")
         desk.gateway.execute([desk.order()])
-        await eventually(lambda: desk.of(OrderAccepted), within=3, what="resting")
+        await eventually(lambda: desk.of(OrderAccepted), within=10, what="resting")
         key = desk.api_key
     assert exchange.open_orders(apiKey=key) != []
     await eventually(lambda: exchange.open_orders(apiKey=key) == [], within=7, what="cancelled by the countdown")
@@ -174,7 +174,7 @@ async def test_everything_of_our_epochs_is_cancelled_and_proven_and_nobody_elses
             for number, epoch in enumerate([1, 1, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2])
         ]
         desk.gateway.execute([successor, stranger, alien, *own])
-        await eventually(lambda: len(desk.of(OrderAccepted)) == 15, within=6, what="all resting")
+        await eventually(lambda: len(desk.of(OrderAccepted)) == 15, within=10, what="all resting")
         proof = await desk.gateway.cancel_everything(desk.claim, epoch=2, time_seconds=10)
         assert proof.zero_own_orders
         assert proof.cancelled == 12
@@ -187,7 +187,7 @@ async def test_everything_of_our_epochs_is_cancelled_and_proven_and_nobody_elses
 async def test_the_way_out_works_after_run_has_ended(open_desk, exchange, eventually):
     async with open_desk() as desk:
         desk.gateway.execute([desk.order(), desk.order(away=0.02)])
-        await eventually(lambda: len(desk.of(OrderAccepted)) == 2, within=3, what="resting")
+        await eventually(lambda: len(desk.of(OrderAccepted)) == 2, within=10, what="resting")
         desk.task.cancel()
         await asyncio.gather(desk.task, return_exceptions=True)
         proof = await desk.gateway.cancel_everything(desk.claim, epoch=1, time_seconds=10)
@@ -195,12 +195,14 @@ async def test_the_way_out_works_after_run_has_ended(open_desk, exchange, eventu
         assert desk.resting() == []
 
 
-async def test_where_the_venue_does_not_answer_the_way_out_is_bounded_and_claims_nothing(open_desk, exchange):
-    async with open_desk() as desk:
+async def test_where_the_venue_does_not_answer_the_way_out_is_bounded_and_claims_nothing(
+    open_desk, exchange, loop_lateness
+):
+    async with open_desk() as desk, loop_lateness() as lateness:
         exchange.fault("http-status", "rest", params={"status": 503, "path": "/fapi/v1/openOrders"})
         started = time.monotonic()
         proof = await desk.gateway.cancel_everything(desk.claim, epoch=1, time_seconds=1.0)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 2.0 + lateness.worst_seconds
         assert not proof.zero_own_orders
         assert proof.error
 
@@ -208,7 +210,7 @@ async def test_where_the_venue_does_not_answer_the_way_out_is_bounded_and_claims
 async def test_passing_errors_on_the_way_out_are_outlived(open_desk, exchange, eventually):
     async with open_desk() as desk:
         desk.gateway.execute([desk.order()])
-        await eventually(lambda: desk.of(OrderAccepted), within=3, what="resting")
+        await eventually(lambda: desk.of(OrderAccepted), within=10, what="resting")
         exchange.fault("http-status", "rest", count=2, params={"status": 502, "method": "DELETE"})
         exchange.fault("reset", "rest", count=1, params={"path": "/fapi/v1/openOrders"})
         proof = await desk.gateway.cancel_everything(desk.claim, epoch=1, time_seconds=12)
@@ -221,7 +223,7 @@ async def test_orders_are_refused_locally_while_the_order_budget_is_spent(open_d
         desk.gateway._client.budget.set_limits(orders_10s=4)  # of which 90 % are ours: three orders in 10 s
         desk.gateway.execute([desk.order(away=0.01 + number / 1000) for number in range(6)])
         await eventually(
-            lambda: len(desk.of(OrderAccepted)) + len(desk.of(OrderRefused)) == 6, within=4, what="answered"
+            lambda: len(desk.of(OrderAccepted)) + len(desk.of(OrderRefused)) == 6, within=10, what="answered"
         )
         assert 3 <= len(desk.of(OrderAccepted)) < 6  # the venue's window may turn meanwhile
         assert any("budget spent" in refused.message for refused in desk.of(OrderRefused))
@@ -236,7 +238,7 @@ async def test_without_a_connection_an_order_is_certainly_not_sent_and_the_error
         for lane in (desk.gateway._client.order_lane, desk.gateway._client.spare_lane):
             lane._base = lane._base.with_port(9)  # nobody listens there
         desk.gateway.execute([desk.order()])
-        refused = (await eventually(lambda: desk.of(OrderRefused), within=5, what="refused"))[0]
+        refused = (await eventually(lambda: desk.of(OrderRefused), within=10, what="refused"))[0]
         assert refused.code == 0
         assert "not sent" in refused.message
         assert desk.metric("runner_rest_requests_total", action="place") == 1
@@ -248,7 +250,7 @@ async def test_a_failing_error_text_never_carries_the_signed_query(open_desk, ex
     async with open_desk() as desk:
         exchange.fault("reset", "rest")
         desk.gateway.execute([Reconcile(reason="test", trades_since_ms=0)])
-        failed = (await eventually(lambda: desk.of(ReconcileFailed), within=5, what="failed"))[0]
+        failed = (await eventually(lambda: desk.of(ReconcileFailed), within=10, what="failed"))[0]
         text = failed.error + desk.lines.raw.decode()
         assert "signature" not in text
         assert "timestamp=" not in text

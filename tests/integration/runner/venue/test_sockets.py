@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
 
 from mm_runner.venue.sockets import OPENERS, Opener, SocketError, SocketSettings
 
-FAST = SocketSettings(connect_seconds=1.0, ping_idle_seconds=0.3, ping_reply_seconds=0.2)
+CALM = SocketSettings()
+PINGING = SocketSettings(ping_idle_seconds=1.0, ping_reply_seconds=1.0)
+FAST = SocketSettings(ping_idle_seconds=0.3, ping_reply_seconds=0.2)
+"""Only for a peer that never answers: a busy machine may answer later than this."""
 
 
 @pytest.fixture(params=sorted(OPENERS))
@@ -20,8 +24,8 @@ def opener(request) -> Opener:
 
 
 @asynccontextmanager
-async def server(handler) -> AsyncIterator[str]:
-    async with serve(handler, "127.0.0.1", 0) as running:
+async def server(handler, **more) -> AsyncIterator[str]:
+    async with serve(handler, "127.0.0.1", 0, **more) as running:
         yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/ws/x"
 
 
@@ -47,7 +51,7 @@ async def tcp_server(handler) -> AsyncIterator[int]:
         await asyncio.sleep(0)
 
 
-async def bounded(future: asyncio.Future[str], seconds: float = 3.0) -> str:
+async def bounded(future: asyncio.Future[str], seconds: float = 10.0) -> str:
     async with asyncio.timeout(seconds):
         return await asyncio.shield(future)
 
@@ -69,8 +73,8 @@ async def test_frames_arrive_whole_and_in_order(opener):
             done.set()
 
     async with server(talk) as url:
-        connection = await opener(url, take, FAST)
-        await asyncio.wait_for(done.wait(), 5)
+        connection = await opener(url, take, CALM)
+        await asyncio.wait_for(done.wait(), 20)
         connection.close()
         assert await bounded(connection.ended) in ("closed by us", "connection lost")
     assert got[:500] == [b'{"n":%d}' % number for number in range(500)]
@@ -82,7 +86,7 @@ async def test_the_venues_close_code_is_told(opener):
         await ws.close(1008, "policy")
 
     async with server(leave) as url:
-        connection = await opener(url, lambda _: None, FAST)
+        connection = await opener(url, lambda _: None, CALM)
         assert await bounded(connection.ended) == "closed by the venue with 1008"
 
 
@@ -92,12 +96,18 @@ async def test_a_cut_connection_ends(opener):
         ws.transport.abort()
 
     async with server(cut) as url:
-        connection = await opener(url, lambda _: None, FAST)
+        connection = await opener(url, lambda _: None, CALM)
         assert await bounded(connection.ended)
 
 
 async def test_pings_are_answered_and_an_idle_connection_stays(opener):
-    ponged = asyncio.Event()
+    ponged, pinged = asyncio.Event(), asyncio.Semaphore(0)
+
+    class Watched(ServerConnection):
+        def process_event(self, event: object) -> None:
+            if isinstance(event, Frame) and event.opcode is Opcode.PING:
+                pinged.release()
+            super().process_event(event)
 
     async def ping(ws: ServerConnection) -> None:
         waiter = await ws.ping()
@@ -105,10 +115,11 @@ async def test_pings_are_answered_and_an_idle_connection_stays(opener):
         ponged.set()
         await ws.wait_closed()
 
-    async with server(ping) as url:
-        connection = await opener(url, lambda _: None, FAST)
-        await asyncio.wait_for(ponged.wait(), 3)
-        await asyncio.sleep(0.8)  # several of our own idle pings
+    async with server(ping, create_connection=Watched) as url:
+        connection = await opener(url, lambda _: None, PINGING)
+        await asyncio.wait_for(ponged.wait(), 10)
+        for _ in range(2):  # our own idle pings; the second shows that the first one's answer was taken
+            await asyncio.wait_for(pinged.acquire(), 10)
         assert not connection.ended.done()
         connection.close()
         await bounded(connection.ended)
@@ -136,7 +147,7 @@ async def test_a_peer_that_answers_no_ping_is_found(opener):
 
     async with tcp_server(handshake_then_silence) as port:
         connection = await opener(f"ws://127.0.0.1:{port}/", lambda _: None, FAST)
-        assert await bounded(connection.ended, 4)
+        assert await bounded(connection.ended)
 
 
 async def test_a_message_beyond_the_bound_ends_the_connection(opener):
@@ -160,14 +171,14 @@ async def test_a_defect_of_the_receiver_belongs_to_the_connections_owner(opener)
         raise ZeroDivisionError("a defect")
 
     async with server(talk) as url:
-        connection = await opener(url, broken, FAST)
+        connection = await opener(url, broken, CALM)
         with pytest.raises(ZeroDivisionError):
             await bounded(connection.ended)
 
 
 async def test_nobody_listening_is_a_socket_error_without_the_url(opener):
     with pytest.raises(SocketError) as caught:
-        await opener("ws://127.0.0.1:9/private/ws?listenKey=very-secret-key", lambda _: None, FAST)
+        await opener("ws://127.0.0.1:9/private/ws?listenKey=very-secret-key", lambda _: None, CALM)
     assert "very-secret-key" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -182,7 +193,7 @@ async def test_an_http_page_instead_of_a_handshake_is_a_socket_error(opener):
 
     async with tcp_server(page) as port:
         with pytest.raises(SocketError):
-            await opener(f"ws://127.0.0.1:{port}/ws?listenKey=very-secret-key", lambda _: None, FAST)
+            await opener(f"ws://127.0.0.1:{port}/ws?listenKey=very-secret-key", lambda _: None, CALM)
 
 
 async def test_a_server_that_never_answers_the_handshake_is_given_up(opener):
