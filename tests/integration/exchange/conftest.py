@@ -149,6 +149,21 @@ async def faults(trader):
 
 
 @pytest.fixture
+def struck(trader):
+    """Waits until a planned fault has struck: what was on its way before it is no part of a test."""
+
+    async def wait(fault, seconds=10):
+        async with asyncio.timeout(seconds):
+            while True:
+                _, body = await trader.admin("GET", "/admin/faults")
+                if any(row["id"] == fault["id"] and row["hits"] for row in body["faults"]):
+                    return
+                await asyncio.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
 def serve(tmp_path):
     """Starts an exchange of the test's own."""
     started = []

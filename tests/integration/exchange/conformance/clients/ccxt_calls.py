@@ -182,15 +182,25 @@ async def quiet(awaitable):
         return "silent"
 
 
+def awaited(ex):
+    """What calls wait for on the user stream, once it is connected: `future:balance` is `balance`."""
+    return {
+        key.rpartition(":")[2]
+        for url, socket in ex.clients.items()
+        if "listenKey" in url and socket.connection
+        for key in socket.futures
+    }
+
+
 async def user(report, ex, admin):
-    names = ("watch_orders", "watch_my_trades", "watch_positions", "watch_balance")
-    waits = [asyncio.create_task(report.wait(name, getattr(ex, name)())) for name in names]
-    # Until the user stream stands an event would be missed; ccxt says so only by its open socket.
-    for _ in range(100):
-        await asyncio.sleep(0.1)
-        if any("listenKey" in url and socket.connection for url, socket in ex.clients.items()):
+    names = ("orders", "myTrades", "positions", "balance")
+    calls = (ex.watch_orders, ex.watch_my_trades, ex.watch_positions, ex.watch_balance)
+    waits = [asyncio.create_task(report.wait(call.__name__, call())) for call in calls]
+    # Until the user stream stands and a call waits for it, an event would be missed; ccxt says so only by its socket and what is awaited there.
+    for _ in range(300):
+        if all(wait.done() or name in awaited(ex) for name, wait in zip(names, waits, strict=True)):
             break
-    await asyncio.sleep(0.5)
+        await asyncio.sleep(0.1)
     await report.wait("create_watched", ex.create_order(QUIET, "limit", "buy", 1, 98.0, {"clientOrderId": "watched"}))
     await asyncio.to_thread(admin.post, "/admin/trade", symbol="QUIETUSDT", side="SELL", quantity="1")
     await asyncio.gather(*waits)
