@@ -107,9 +107,10 @@ class Engine:
         if handler is not None:
             handler(self, event, now)
         if kind in MARKET_EVENTS:
-            if self._nothing_to_review(now.boot_ns):
+            now_ns = now.boot_ns
+            if self._nothing_to_review(now_ns):
                 return ()
-            if self._is_calm(now.boot_ns):
+            if self._is_calm(now_ns):
                 self._glance(now)
                 return self.outbox.take()
         elif kind is Tick and self._is_calm(now.boot_ns):

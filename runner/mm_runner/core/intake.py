@@ -71,8 +71,7 @@ def _diff(engine: Engine, event: DepthDiff, now: Instant) -> None:
 
 def _ticker(engine: Engine, event: BookTicker, now: Instant) -> None:
     market = engine.market
-    if market is not None:
-        market.on_ticker(event, now.boot_ns)
+    if market is not None and market.on_ticker(event, now.boot_ns):
         _touch(engine, market, now)
 
 

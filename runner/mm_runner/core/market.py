@@ -124,22 +124,27 @@ class Market:
         self._ask_at_ns = now_ns + min(_FIRST_PAUSE_NS << min(self._failures, 8), _MAX_PAUSE_NS)
         self._failures += 1
 
-    def on_ticker(self, ticker: BookTicker, now_ns: int) -> None:
-        """A better view of the touch between two diffs; it cannot make an unsynced book usable."""
-        number = ticker.update_id
-        if number <= self._ticker_id:
-            return
+    def on_ticker(self, ticker: BookTicker, now_ns: int) -> bool:
+        """A better view of the touch between two diffs; it cannot make an unsynced book usable. True where `touch` may have moved."""
+        number, known = ticker.update_id, self._ticker_id
+        if number <= known:
+            return False
+        scale, book = self._scale, self.book
         try:
-            bid, ask = int(ticker.bid * self._scale + 0.5), int(ticker.ask * self._scale + 0.5)
+            bid, ask = int(ticker.bid * scale + 0.5), int(ticker.ask * scale + 0.5)
         except (ValueError, OverflowError):
             self.malformed += 1
-            return
+            return False
         if not 0 < bid < ask:
             self.malformed += 1
-            return
-        self._ticker_id, self._ticker_bid, self._ticker_ask = number, bid, ask
-        if self.book.sync is Sync.SYNCED:
+            return False
+        self._ticker_id = number
+        if book.sync is Sync.SYNCED:
             self.fresh_ns = now_ns
+        if bid == self._ticker_bid and ask == self._ticker_ask and known > book.last_update_id:
+            return False  # sizes only, as most tickers
+        self._ticker_bid, self._ticker_ask = bid, ask
+        return True
 
     def on_mark(self, mark: MarkPrice, now_ns: int) -> None:
         """Mark price and funding rate; absurd ones are counted and dropped."""
