@@ -90,33 +90,39 @@ class Loop:
         queue, schedule, driver, book = self._queue, self._schedule, self._driver, self._book
         engine = driver.engine
         handle, epoch_ns, dirty = engine.handle, driver.clock.epoch_ns, self._dirty
+        heard, at_ns = 0, driver.heard_ns
         while True:
             timer_ns = schedule.next_ns if schedule.next_ns < driver.wake_ns else driver.wake_ns  # noqa: FURB136 - three times a call's price
-            if queue and queue[0][0] <= timer_ns:
-                if queue[0][0] >= time_ns:
-                    break
+            # Up to the next timer, which only actions or a round that is due earlier can move.
+            until_ns = timer_ns if timer_ns < time_ns else time_ns - 1
+            while queue and queue[0][0] <= until_ns:
                 at_ns, message = queue.popleft()
+                heard += 1
                 kind = type(message)
                 if kind is BookTicker:
                     book.fresh_ns = at_ns
                 elif kind is DepthDiff:
                     book.on_diff(message, at_ns)  # type: ignore[arg-type]
-                driver.events += 1
-                driver.heard_ns = at_ns
                 actions = handle(message, Instant(at_ns - epoch_ns, at_ns // 1_000_000))
                 if actions:
+                    driver.heard_ns = at_ns
                     driver.carry_out(actions, at_ns)
                     driver.rewake()
                     dirty = engine.dirty
-                elif engine.dirty is not dirty or driver.wake_ns == NEVER:
+                    break
+                if engine.dirty is not dirty or driver.wake_ns == NEVER:
                     # A quoting round is due earlier than was known. Otherwise `wake_ns` is early at worst, and the timer asks anew.
+                    driver.heard_ns = at_ns
                     driver.rewake()
                     dirty = engine.dirty
-            elif timer_ns < time_ns:
-                self._run_timer()
-                dirty = engine.dirty
+                    break
             else:
-                break
+                driver.heard_ns = at_ns
+                if timer_ns >= time_ns:
+                    break
+                self._run_timer()
+                dirty, at_ns = engine.dirty, driver.heard_ns
+        driver.events += heard
         self._dirty = dirty
 
     def _run_timer(self) -> None:
