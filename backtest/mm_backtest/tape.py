@@ -16,7 +16,7 @@ from mm_backtest.words import Words
 from mm_exchange.flow.loaded import LoadedTape, stream
 from mm_exchange.flow.scan import Scan, scan
 from mm_exchange.flow.tape import TapePlayer
-from mm_exchange.market import Market, MarketEvent, Snapshot
+from mm_exchange.market import Market, MarketEvent, Snapshot, Touch
 from mm_exchange.rules import SymbolRules
 from mm_runner.core.messages import Event
 
@@ -96,9 +96,10 @@ def seconds_of(path: Path) -> float:
 
 
 def _translated(events: Iterable[tuple[int, MarketEvent]], words: Words) -> Iterator[Step]:
-    of = words.of
+    # By kind, and the most frequent one first: a call between would cost as much as the translation.
+    of, touch = words.of, words.touch
     for time_ns, event in events:
-        yield time_ns, event, of(event)
+        yield time_ns, event, touch(event) if type(event) is Touch else of(event)
 
 
 def _within(

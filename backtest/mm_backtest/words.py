@@ -25,14 +25,15 @@ class Words:
         """The engine's message; None for a snapshot, which no stream carries."""
         kind = type(event)
         if kind is Touch:
-            return self._touch(event)  # type: ignore[arg-type]
+            return self.touch(event)  # type: ignore[arg-type]
         if kind is Trade:
             return self._trade(event)  # type: ignore[arg-type]
         if kind is DepthUpdate:
             return self._depth(event)  # type: ignore[arg-type]
         return None
 
-    def _touch(self, event: Touch) -> messages.Event:
+    def touch(self, event: Touch) -> messages.Event:
+        """A bookTicker, which most events are."""
         price, quantity = self._price, self._quantity
         return messages.BookTicker(
             update_id=event.update_id,

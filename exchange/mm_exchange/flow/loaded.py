@@ -41,7 +41,7 @@ def stream(scanned: Scan, *, touches: Touches = "recorded") -> Iterator[Timed]:
     """
     player = TapePlayer([scanned])
     begin_ns = player.begin_ns(scanned)
-    timed = ((begin_ns + due_ns, event) for due_ns, event in player.play(scanned, begin_ns / 1e6))
+    timed = player.play(scanned, begin_ns / 1e6, origin_ns=begin_ns)
     if scanned.has_touch and touches == "recorded":
         return timed
     return _with_derived(timed)

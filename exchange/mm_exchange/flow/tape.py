@@ -243,8 +243,8 @@ class TapePlayer:
         self._scan = scans[0]
         self._routes: dict[bytes, Callable[[bytes], MarketEvent | None]] = {}
 
-    def play(self, scanned: Scan, epoch_ms: float) -> Iterator[Timed]:
-        """One pass over one tape."""
+    def play(self, scanned: Scan, epoch_ms: float, *, origin_ns: int = 0) -> Iterator[Timed]:
+        """One pass over one tape; `origin_ns` is when it begins on the clock that the due times are wanted on."""
         self._scan, self._times.epoch_ms, self._times.skew_ms = scanned, epoch_ms, scanned.skew_ms
         self._routes = {}
         for name, symbol in self._symbols.items():
@@ -259,16 +259,17 @@ class TapePlayer:
                 start_ns = int(received)
                 self._times.start_ms = start_ns / 1e6
             self._merge(books, self._event(received, frame))
-        yield from self._beginning(books)
-        routes = self._routes
+        for begin_ns, snapshot in self._beginning(books):
+            yield origin_ns + begin_ns, snapshot
+        routes, shift_ns = self._routes, origin_ns - start_ns
         for line in lines:
             received, _, frame = line.partition(b" ")
             route = routes.get(frame[_NAME_AT : frame.find(b'"', _NAME_AT)])
             try:
                 event = route(frame) if route is not None else self._event(received, frame)
                 if event is not None:
-                    due_ns = int(received) - start_ns
-                    yield due_ns if due_ns > 0 else 0, event  # noqa: FURB136 - a call for every line
+                    due_ns = int(received) + shift_ns
+                    yield due_ns if due_ns > origin_ns else origin_ns, event  # noqa: FURB136 - a call for every line
             except msgspec.DecodeError:
                 continue
             except ValueError:
