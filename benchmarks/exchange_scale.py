@@ -169,10 +169,14 @@ def measure(exchange: Exchange, engines: list[Engine], *, window: float) -> dict
     pid, since = exchange.process.pid, exchange.last()
     limited = sum(engine.said("rate_limited") for engine in engines)
     cpu, start, rss = cpu_seconds(pid), time.monotonic(), rss_mib(pid)
+    running = [engine.process.pid for engine in engines if engine.process.poll() is None]
+    engines_cpu = sum(map(cpu_seconds, running))
     probed = [engine.symbol for engine in engines[:: max(1, len(engines) // PROBED)]]
     lags = sorted(asyncio.run(frame_lags(exchange, probed, seconds=window)))
     seconds = time.monotonic() - start
     busy = (cpu_seconds(pid) - cpu) / seconds
+    running = [pid for pid in running if Path(f"/proc/{pid}").exists()]
+    engines_busy = (sum(map(cpu_seconds, running)) - engines_cpu) / seconds / max(1, len(running))
     kinds = collections.Counter(entry["kind"] for entry in exchange.entries(since))
     refused = collections.Counter(entry["code"] for entry in exchange.entries(0) if entry["kind"] == "reject")
     return {
@@ -184,6 +188,7 @@ def measure(exchange: Exchange, engines: list[Engine], *, window: float) -> dict
         "exchangeCpuShare": round(busy, 3),
         "exchangeRssMib": round(rss_mib(pid), 1),
         "exchangeRssGrewMib": round(rss_mib(pid) - rss, 1),
+        "engineCpuShare": round(engines_busy, 4),
         "engineRssMib": round(statistics.mean(rss_mib(e.process.pid) for e in engines if e.process.poll() is None), 1),
         "ordersPerSecond": round(kinds["order"] / seconds, 1),
         "ledgerEntriesPerSecond": round(sum(kinds.values()) / seconds, 1),

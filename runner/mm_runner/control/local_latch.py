@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -69,9 +70,23 @@ async def watch_latch(state_directory: Path, changed: Callable[[LocalHalt], None
     """Tell each change within 200 ms, for ever; the caller has read the latch once before it quotes."""
     known = read_latch(state_directory)
     changed(known)
+    place = str(latch_path(state_directory))
     while True:
         await asyncio.sleep(_POLL_SECONDS)
+        if not known.active and _surely_absent(place):
+            continue
         now = read_latch(state_directory)
         if now != known:
             known = now
             changed(now)
+
+
+def _surely_absent(place: str) -> bool:
+    """One system call for the usual case, ten times a second. Whatever else went wrong is for `read_latch` to judge."""
+    try:
+        os.stat(place)  # noqa: PTH116 - a Path costs several times the call
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

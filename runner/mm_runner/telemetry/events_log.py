@@ -23,6 +23,8 @@ from mm_runner.telemetry.sinks import Sink, write_all
 _RANK: Final = {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}
 _EVENT_RANK: Final = {name: _RANK[spec.level] for name, spec in EVENTS.items()}
 _POLL_SECONDS: Final = 0.05
+_IDLE_SECONDS: Final = 0.2
+"""How often a log that was silent is looked at: the writer's wake-ups are most of what an idle engine costs."""
 _FLUSH_POLL_SECONDS: Final = 0.002
 _BATCH: Final = 256
 _NS: Final = 1_000_000_000
@@ -128,9 +130,11 @@ class EventsLog:
     # -- writer thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        busy = True
         while not self._closing:
-            self._wake.wait(_POLL_SECONDS)
+            self._wake.wait(_POLL_SECONDS if busy else _IDLE_SECONDS)
             self._wake.clear()
+            busy = bool(self._ring)
             self._drain()
 
     def _drain(self) -> None:
