@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,15 @@ _IMPACT = click.option(
 _BALANCE = click.option(
     "--balance", default="10000", show_default=True, help="Of the account at the start, in quote units."
 )
+
+
+def _conditions(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say under which conditions a tape is played, in the order in which the help shows them."""
+    for option in (_BALANCE, _IMPACT, _QUEUE, _LATENCY, _LATENCY_MS, _SEED):
+        command = option(command)
+    return command
+
+
 _OUT = click.option(
     "--out",
     required=True,
@@ -95,12 +105,7 @@ def main() -> None:
     "--tape", "tape_file", required=True, type=click.Path(path_type=Path), help="Recorded tape, gzip or plain."
 )
 @_OUT
-@_SEED
-@_LATENCY_MS
-@_LATENCY
-@_QUEUE
-@_IMPACT
-@_BALANCE
+@_conditions
 @click.option(
     "--from",
     "start",
@@ -196,12 +201,7 @@ def replay(*, journal: Path) -> None:
     type=click.Choice(["pnl", "pnlBps", "pnlPerDrawdown"]),
     help="What the best is the best by.",
 )
-@_SEED
-@_LATENCY_MS
-@_LATENCY
-@_QUEUE
-@_IMPACT
-@_BALANCE
+@_conditions
 @_FORCE
 def sweep(  # noqa: PLR0913 - one parameter per option is how click works
     *,
