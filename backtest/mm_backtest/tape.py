@@ -72,7 +72,7 @@ def open_tape(path: Path, symbol: str) -> Tape:
         scanned = scan(path)
     except FileNotFoundError:
         raise BacktestError(
-            f"the tape {path} is not there: give a recorded tape (mm-runner record makes one)"
+            f"the tape {path} is not there: give a recorded one; docs/backtest.md says what a tape looks like"
         ) from None
     except (OSError, EOFError, ValueError) as error:
         raise BacktestError(f"the tape {path} cannot be used: {error}") from error
