@@ -41,7 +41,11 @@ def test_a_fill_reaches_position_and_status(desk: Desk) -> None:
     def agrees() -> bool:
         return float(desk.status().get("position", "nan")) == desk.position()
 
-    wait_for(agrees, seconds=90, every=1, what="status.position equals the exchange's position")
+    # Figures are coalesced: only a position that stands still can be compared with them.
+    desk.assert_pulled(desk.patch({"desiredState": "Halted"}))
+    wait_for(agrees, seconds=60, every=1, what="status.position equals the exchange's position")
+    desk.patch({"desiredState": "Running"})
+    desk.await_quoting(seconds=20)
 
 
 def test_a_patched_halt_pulls_everything_and_a_resume_quotes_again(desk: Desk) -> None:

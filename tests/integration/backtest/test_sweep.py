@@ -111,6 +111,8 @@ def test_ctrl_c_keeps_what_is_finished(short_tape, spec_file, tmp_path):
         [PROGRAM, "sweep", "--spec", str(spec_file), "--tape", str(short_tape), "--set", f"quoting.minSpreadBps={values}", "--out", str(out),
          "--workers", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A suite that runs in the background of a script inherits an ignored SIGINT; a terminal's Ctrl-C is what is meant.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread holds a lock here
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
